@@ -1,1 +1,7 @@
-//! skeleton
+//! Runs an application's one-off jobs on AWS ECS: `cargo xtask run db-migrate`.
+//!
+//! A library, so that another workspace's xtask can call it; `main.rs` is a few lines. ARCHITECTURE.md has the map of the floors.
+
+pub mod error;
+pub mod event;
+pub mod model;

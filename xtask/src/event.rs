@@ -1,0 +1,88 @@
+//! What a run tells while it goes on. Stages emit these; the three printers of `ui` show them. The JSON form is public: its fields
+//! are the contract of `--format json`.
+
+use serde::Serialize;
+
+use crate::model::{Ending, PlanLine, Runner, Timestamp};
+
+/// The version that the first event of a stream carries.
+pub const VERSION: u32 = 1;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The name is resolved: what will run where. Nothing was asked or written yet.
+    Resolved {
+        environment: String,
+        runner: Runner,
+        run_id: String,
+        /// The process's arguments, entrypoint included where tasks.toml gives one.
+        command: Vec<String>,
+    },
+    /// Everything is read and decided; `dry_run`: and it ends here.
+    Planned {
+        dry_run: bool,
+        lines: Vec<PlanLine>,
+        /// The requests that will be sent, in ECS's own JSON (ecs runner only).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        register_task_definition: Option<serde_json::Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        run_task: Option<serde_json::Value>,
+    },
+    /// A long local step starts: `prepare`, `docker build`, `docker push`.
+    Building { image: String, step: BuildStep },
+    /// The image is in the registry, by digest. `reused`: it was there before.
+    Pushed { image: String, reused: bool },
+    /// The task definition to run. `reused`: an earlier revision is equal.
+    Registered { task_definition: String, reused: bool },
+    /// RunTask was accepted, or the local process started (then without an ARN).
+    Launched {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        task_arn: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cluster: Option<String>,
+    },
+    /// The ECS task's status changed, or (in plain output) still is what it was.
+    Status {
+        /// ECS's word: PROVISIONING, PENDING, RUNNING, …
+        status: String,
+        /// For people: what it waits for, the reason it stops.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
+    },
+    /// A line of the task's output, without its newline.
+    Log { message: String, timestamp: Timestamp, container: String },
+    /// Worth knowing; the run goes on.
+    Warning {
+        message: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+    },
+    /// The run is over.
+    Finished(Box<Ending>),
+    /// The run failed before or beside an ECS task's own end.
+    Error {
+        message: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        line: Option<usize>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        column: Option<usize>,
+    },
+}
+
+/// The local steps that take long enough to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BuildStep {
+    /// `images.X.prepare`.
+    Prepare,
+    /// `docker build`.
+    Build,
+    /// `docker push`.
+    Push,
+}
