@@ -1,0 +1,98 @@
+//! ECR: content tags, the login, and creating a repository.
+
+use aws_sdk_ecr::types::{EncryptionConfiguration, ImageIdentifier, ImageScanningConfiguration, ImageTagMutability};
+
+use super::{Aws, AwsError};
+
+/// A login for a registry. `Debug` leaves the password out.
+#[derive(Clone)]
+pub struct Login {
+    /// Always `AWS`.
+    pub username: String,
+    /// Valid for 12 hours. Only ever goes to a child's stdin.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// What a repository knows of a tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TagFact {
+    /// The digest that it points to.
+    Digest(String),
+    /// There is no such tag.
+    NoTag,
+    /// There is no such repository.
+    NoRepository,
+}
+
+impl Aws {
+    /// The digest that a tag points to. `registry_id`: another account's, by number.
+    pub async fn image_digest(
+        &self,
+        registry_id: Option<&str>,
+        repository: &str,
+        tag: &str,
+    ) -> Result<TagFact, AwsError> {
+        let answer = self
+            .ecr
+            .describe_images()
+            .set_registry_id(registry_id.map(str::to_owned))
+            .repository_name(repository)
+            .image_ids(ImageIdentifier::builder().image_tag(tag).build())
+            .send()
+            .await
+            .map_err(|it| AwsError::new("DescribeImages", it));
+        match answer {
+            // Some registries answer an empty list where ECR says ImageNotFoundException.
+            Ok(answer) => Ok(answer
+                .image_details
+                .unwrap_or_default()
+                .into_iter()
+                .find_map(|it| it.image_digest)
+                .map_or(TagFact::NoTag, TagFact::Digest)),
+            Err(error) if error.is("ImageNotFoundException") => Ok(TagFact::NoTag),
+            Err(error) if error.is("RepositoryNotFoundException") => Ok(TagFact::NoRepository),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A login that works for every registry that the caller may use.
+    pub async fn registry_login(&self) -> Result<Login, AwsError> {
+        let operation = "GetAuthorizationToken";
+        let answer = self.ecr.get_authorization_token().send().await.map_err(|it| AwsError::new(operation, it))?;
+        let token = answer.authorization_data.unwrap_or_default().into_iter().find_map(|it| it.authorization_token);
+        let token = token.ok_or_else(|| AwsError::unexpected(operation, "the answer has no token"))?;
+        // Neither the token nor what it decodes to may stand in the error.
+        let decoded = aws_smithy_types::base64::decode(token)
+            .ok()
+            .and_then(|it| String::from_utf8(it).ok())
+            .ok_or_else(|| AwsError::unexpected(operation, "the token is not base64 text"))?;
+        let (username, password) =
+            decoded.split_once(':').ok_or_else(|| AwsError::unexpected(operation, "the token is not user:password"))?;
+        Ok(Login { username: username.to_owned(), password: password.to_owned() })
+    }
+
+    /// Creates a repository with immutable tags that scans what is pushed. That it exists already is fine.
+    pub async fn create_repository(&self, repository: &str) -> Result<(), AwsError> {
+        let answer = self
+            .ecr
+            .create_repository()
+            .repository_name(repository)
+            .image_tag_mutability(ImageTagMutability::Immutable)
+            .image_scanning_configuration(ImageScanningConfiguration::builder().scan_on_push(true).build())
+            .set_encryption_configuration(None::<EncryptionConfiguration>)
+            .send()
+            .await
+            .map_err(|it| AwsError::new("CreateRepository", it));
+        match answer {
+            Ok(_) => Ok(()),
+            Err(error) if error.is("RepositoryAlreadyExistsException") => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
