@@ -36,7 +36,8 @@ pub fn run(connection: &mut Connection, entries: NonZeroU32, out: &mut dyn Write
     {
         let mut insert =
             transaction.prepare("INSERT INTO entries (author, message, created_at) VALUES (?1, ?2, ?3)")?;
-        for (number, message) in (n_before..n_after).zip(MESSAGES.iter().cycle()) {
+        for number in n_before..n_after {
+            let message = MESSAGES[number as usize % MESSAGES.len()];
             // 7,919 is a prime: times of day look arbitrary, and stay the same.
             let created_at = FIRST_DAY + number % DAYS * SECONDS_A_DAY + number * 7_919 % SECONDS_A_DAY;
             insert.execute(params![format!("guest {}", number + 1), message, created_at])?;
