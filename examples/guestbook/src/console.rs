@@ -66,6 +66,8 @@ impl Console<'_> {
             let words: Vec<&str> = line.split_whitespace().collect();
             match words[..] {
                 [] => return Ok(None),
+                // Kept, it would make a statement of the next line, even of `.quit`.
+                [comment, ..] if comment.starts_with("--") => return Ok(None),
                 [".quit" | ".exit" | "quit" | "exit"] => return Ok(Some(0)),
                 [".exit" | "exit", code] => match code.parse() {
                     Ok(code) => return Ok(Some(code)),
@@ -212,6 +214,7 @@ mod tests {
             ("create table t (a); insert into t values (1), (2); select a from t;\n", "1\n2\n"),
             ("begin;\ncreate table t (a);\nrollback;\nselect count(*) from sqlite_schema;\n", "0\n"),
             ("select 1;\n.quit\nselect 2;\n", "1\n"),
+            ("-- a comment;\n.quit\nselect 2;\n", ""),
             ("create table t (a); insert into t values (7) returning a;", "7\n"),
         ] {
             let (out, end) = console(input, false);
