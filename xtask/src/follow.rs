@@ -166,9 +166,12 @@ pub struct Follow {
     stopped_since: Option<Duration>,
     log_token: Option<String>,
     log_at: Option<Duration>,
+    log_in_flight: bool,
     log_backoff: Backoff,
-    /// Since when the log's end has not moved; reset by every event and by every new token.
+    /// Since when the log's end has not moved; reset by every event, by every new token and by the container's stop.
     quiet_since: Option<Duration>,
+    /// Whether a read has found the end unmoved for [`QUIET`] after the container's stop.
+    drained: bool,
     /// The last page of any kind.
     page_at: Option<Duration>,
     log_fault: Option<String>,
@@ -192,8 +195,10 @@ impl Follow {
             stopped_since: None,
             log_token: None,
             log_at: None,
+            log_in_flight: false,
             log_backoff: Backoff::default(),
             quiet_since: None,
+            drained: false,
             page_at: None,
             log_fault: None,
             stop: Stop::No,
@@ -246,7 +251,6 @@ impl Follow {
             }
         }
         if let Some(stopped) = self.stopped_since {
-            times.push(self.quiet_since.map(|it| it.max(self.container_stopped_since.unwrap_or(stopped)) + QUIET));
             times.push(Some(self.page_at.unwrap_or_default().max(stopped) + DRAIN_LIMIT));
         }
         times.into_iter().flatten().min().unwrap_or(Duration::MAX)
@@ -286,7 +290,7 @@ impl Follow {
         let may_write = self.running_since.is_some()
             || chosen_stopped
             || chosen.is_some_and(|it| it.last_status.as_deref() == Some("RUNNING"));
-        if self.log_at.is_none() && self.page_at.is_none() && may_write && !self.reading() {
+        if self.log_at.is_none() && !self.log_in_flight && may_write {
             self.log_at = Some(now);
         }
         self.task = Some(task);
@@ -317,6 +321,7 @@ impl Follow {
     }
 
     fn page(&mut self, events: Vec<LogEvent>, next_token: Option<String>, now: Duration, actions: &mut Vec<Action>) {
+        self.log_in_flight = false;
         self.log_backoff = Backoff::default();
         self.log_fault = None;
         self.page_at = Some(now);
@@ -329,22 +334,31 @@ impl Follow {
         if moved {
             actions.push(Action::Print(events));
         }
-        if at_end && !moved {
-            self.quiet_since.get_or_insert(now);
-            let interval = if self.container_stopped_since.is_some() { DRAIN_INTERVAL } else { LOG_INTERVAL };
-            self.log_at = Some(now + interval);
-        } else {
+        if !at_end || moved {
             self.quiet_since = None;
+            self.drained = false;
             self.log_at = Some(now + if moved { Duration::ZERO } else { EMPTY_PAGE_PAUSE });
+            return;
+        }
+        let since = *self.quiet_since.get_or_insert(now);
+        if self.container_stopped_since.is_none() || self.drained {
+            self.log_at = Some(now + LOG_INTERVAL);
+        } else if now >= since + QUIET {
+            self.drained = true;
+            self.log_at = Some(now + LOG_INTERVAL);
+        } else {
+            self.log_at = Some((now + DRAIN_INTERVAL).min(since + QUIET));
         }
     }
 
     fn log_missing(&mut self, message: &str, now: Duration) {
+        self.log_in_flight = false;
         self.log_fault = Some(message.to_owned());
         self.log_at = Some(now + if self.container_stopped_since.is_some() { DRAIN_INTERVAL } else { LOG_INTERVAL });
     }
 
     fn log_failed(&mut self, cause: String, passing: bool, now: Duration, actions: &mut Vec<Action>) {
+        self.log_in_flight = false;
         let pause = self.log_backoff.next();
         if self.log_backoff.faults == 1 || self.log_backoff.faults % 20 == 0 {
             let message = format!("cannot read the output: {cause}; trying again");
@@ -420,10 +434,8 @@ impl Follow {
                 task.started_at.is_none()
                     && task.container(&self.target.container).is_none_or(|it| it.exit_code.is_none())
             });
-            let container_stopped = self.container_stopped_since.unwrap_or(stopped);
-            let quiet = self.quiet_since.is_some_and(|it| now >= it.max(container_stopped) + QUIET);
             let given_up = now >= self.page_at.unwrap_or_default().max(stopped) + DRAIN_LIMIT;
-            if (never_started && self.page_at.is_none()) || quiet || given_up {
+            if (never_started && self.page_at.is_none()) || self.drained || given_up {
                 self.finish(How::Stopped, actions);
             }
         }
@@ -448,13 +460,9 @@ impl Follow {
         }
         if self.log_at.is_some_and(|at| at <= now) {
             self.log_at = None;
+            self.log_in_flight = true;
             actions.push(Action::ReadLog(self.log_token.clone()));
         }
-    }
-
-    /// Whether a read of the log is scheduled, under way or has been.
-    fn reading(&self) -> bool {
-        self.log_at.is_some() || self.page_at.is_some() || self.log_fault.is_some() || self.log_backoff.faults > 0
     }
 
     fn log_end(&self) -> LogEnd {
@@ -462,10 +470,7 @@ impl Follow {
         if !task.is_stopped() {
             return LogEnd::Open;
         }
-        if let Some(since) = self.quiet_since
-            && self.page_at.unwrap_or_default()
-                >= since.max(self.container_stopped_since.unwrap_or_default()) + QUIET - DRAIN_INTERVAL
-        {
+        if self.drained {
             return LogEnd::Complete;
         }
         if task.started_at.is_none() && self.page_at.is_none() {

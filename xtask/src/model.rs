@@ -424,11 +424,22 @@ pub struct NewestRevision {
 /// What is known of the image before anything is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageFact {
-    /// It must be built. The tag by platform: `linux/amd64` and `linux/arm64`.
-    Missing { registry: String, repository: String, tags: BTreeMap<String, String> },
-    /// The registry has the content tags of these platforms: platform to (tag, digest).
-    Found { registry: String, repository: String, tags: BTreeMap<String, String>, digests: BTreeMap<String, String> },
-    /// Not looked up (`--image`, a full reference, `deployed`).
+    /// An `[images.X]` whose inputs are fingerprinted.
+    Content {
+        /// Host, and port where there is one.
+        registry: String,
+        /// The repository's name in it.
+        repository: String,
+        /// The content tag by platform (`linux/amd64`, `linux/arm64`): the platform is part of the fingerprint.
+        tags: BTreeMap<String, String>,
+        /// The digest (`sha256:…`) of each platform whose tag the registry has.
+        digests: BTreeMap<String, String>,
+        /// Whether the registry has the repository.
+        repository_exists: bool,
+    },
+    /// `deployed`, resolved: `registry/repository@sha256:…` where a digest could be found.
+    Deployed(Sourced<String>),
+    /// `--image` or a full reference: used as it is. Also where the task names no image and the base's is kept.
     Given,
     /// `prepare` has not run, so the context is not known (dry run only).
     Unprepared { registry: String, repository: String },
@@ -453,8 +464,6 @@ pub struct Facts {
     pub newest_revision: Option<NewestRevision>,
     /// `linux/amd64` or `linux/arm64`, of an ECS task of the service that runs now.
     pub running_platform: Option<String>,
-    /// Digest (`sha256:…`) of each container's image in an ECS task of the service that runs now, by container name.
-    pub running_digests: BTreeMap<String, String>,
     /// The image.
     pub image: ImageFact,
     /// The work tree.
@@ -472,11 +481,11 @@ pub struct Facts {
 /// The image of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlannedImage {
-    /// Build and push `registry/repository:tag` for `platform`.
-    Build { registry: String, repository: String, tag: String, platform: String },
+    /// Build and push `registry/repository:tag` for `platform`, after creating the repository where `create`.
+    Build { registry: String, repository: String, tag: String, platform: String, create: bool },
     /// Run this reference; by digest where it was built here.
     Use { reference: String },
-    /// `prepare` decides (dry run only).
+    /// `prepare` decides the tag (dry run only).
     Unprepared { registry: String, repository: String, platform: String },
 }
 
