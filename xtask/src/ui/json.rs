@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
     use crate::error::Problem;
-    use crate::model::{Runner, Source, Span};
+    use crate::model::{Source, Span};
     use crate::ui::samples;
 
     #[test]
@@ -157,10 +157,5 @@ mod tests {
             format!(r#"{{"event":"error",{head},"message":"no place","done":"nothing was written"}}"#),
         ];
         assert_eq!(out.on_stdout().lines().collect::<Vec<_>>(), expected);
-    }
-
-    #[test]
-    fn resolved_runners_are_lowercase() {
-        assert_eq!(serde_json::to_string(&Runner::Ecs).expect("it is JSON"), "\"ecs\"");
     }
 }
