@@ -42,6 +42,9 @@ pub enum Event {
         task_arn: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         cluster: Option<String>,
+        /// Its page in AWS's console; only where AWS itself was called, see `ui::console_url`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        console_url: Option<String>,
     },
     /// The ECS task's status changed, or (in plain output) still is what it was.
     Status {
@@ -72,6 +75,9 @@ pub enum Event {
         line: Option<usize>,
         #[serde(skip_serializing_if = "Option::is_none")]
         column: Option<usize>,
+        /// What had already been done when it failed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        done: Option<String>,
     },
 }
 

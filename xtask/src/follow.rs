@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::event::Event;
+pub use crate::model::LogEnd;
 use crate::model::{EcsTask, LogEvent, OnInterrupt};
 use crate::verdict::OurDoing;
 
@@ -87,19 +88,6 @@ pub enum Action {
     Print(Vec<LogEvent>),
     /// It is over.
     Finish(Box<Finish>),
-}
-
-/// Whether the printed log is whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LogEnd {
-    /// Its end did not move for long enough after the container stopped.
-    Complete,
-    /// There never was a container that could write.
-    NeverStarted,
-    /// Lines may be missing; why.
-    MayBeCut(String),
-    /// It was still being written.
-    Open,
 }
 
 /// How following ended.

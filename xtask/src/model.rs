@@ -709,6 +709,37 @@ pub struct Timings {
     pub total: Option<f64>,
 }
 
+/// Whether the printed output is whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogEnd {
+    /// Its end did not move for long enough after the container stopped.
+    Complete,
+    /// There never was a container that could write.
+    NeverStarted,
+    /// Lines may be missing; why.
+    MayBeCut(String),
+    /// It was still being written.
+    Open,
+}
+
+impl LogEnd {
+    /// The word of the JSON event.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            LogEnd::Complete => "complete",
+            LogEnd::NeverStarted => "never-started",
+            LogEnd::MayBeCut(_) => "may-be-cut",
+            LogEnd::Open => "open",
+        }
+    }
+}
+
+impl Serialize for LogEnd {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 /// The end of a run: everything the last event says.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Ending {
@@ -736,6 +767,9 @@ pub struct Ending {
     /// The chosen container's reason, verbatim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_reason: Option<String>,
+    /// Whether the output is whole; absent where it was not read from CloudWatch Logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogEnd>,
     /// In one sentence, for people: what happened where the outcome alone does not say it.
     #[serde(skip)]
     pub explanation: Option<String>,
