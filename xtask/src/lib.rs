@@ -3,9 +3,11 @@
 //! A library, so that another workspace's xtask can call it; `main.rs` is a few lines. ARCHITECTURE.md has the map of the floors.
 
 pub mod aws;
+pub mod config;
 pub mod error;
 pub mod event;
 pub mod follow;
 pub mod hints;
 pub mod model;
+pub mod resolve;
 pub mod verdict;
