@@ -274,6 +274,8 @@ pub struct Settings {
     pub variables: BTreeMap<String, Sourced<String>>,
     pub secrets: BTreeMap<String, Sourced<SecretReference>>,
     pub tags: BTreeMap<String, Sourced<String>>,
+    /// Over the `build-args` of the image that is built.
+    pub build_args: BTreeMap<String, Sourced<String>>,
 }
 
 /// `retry = { on, attempts }`.
