@@ -73,24 +73,13 @@ pub fn chosen_container(task: &ResolvedTask, base: &Value) -> Result<String> {
     if let [only] = names[..] {
         return Ok(only.to_owned());
     }
-    // Log routers and containers that another waits to end are helpers; one of the rest that alone is essential is the application.
-    let helpers: BTreeSet<&str> = containers
-        .iter()
-        .filter(|it| it.get("firelensConfiguration").is_some_and(|it| !it.is_null()))
-        .filter_map(|it| json::text(it, "name"))
-        .chain(
-            containers
-                .iter()
-                .flat_map(|it| json::list(it, "dependsOn"))
-                .filter(|it| waits_for_end(it))
-                .filter_map(|it| json::text(it, "containerName")),
-        )
-        .collect();
+    // A log router is a helper. So is what is not essential, and with that whatever another waits to end: ECS refuses to wait for the
+    // end of an essential container.
     let essential: Vec<&str> = containers
         .iter()
         .filter(|it| it.get("essential").and_then(Value::as_bool) != Some(false))
+        .filter(|it| it.get("firelensConfiguration").is_none_or(Value::is_null))
         .filter_map(|it| json::text(it, "name"))
-        .filter(|it| !helpers.contains(it))
         .collect();
     match essential[..] {
         [only] => Ok(only.to_owned()),

@@ -70,24 +70,24 @@ fn clean(value: &str) -> String {
 fn tag_problem(key: &str, value: &Sourced<String>) -> Option<Problem> {
     let lower = key.to_lowercase();
     let bad = |text: &str| text.chars().find(|it| !allowed(*it));
-    let cause = if lower == "xtask" || lower.starts_with("xtask:") {
-        "it is this tool's own".to_owned()
+    let letters = "letters, digits, spaces and + - = . _ : / @ are allowed";
+    let (cause, hint) = if lower == "xtask" || lower.starts_with("xtask:") {
+        ("this tool sets it itself".to_owned(), "use another key")
     } else if lower.starts_with("aws:") {
-        "`aws:` is reserved".to_owned()
+        ("`aws:` is reserved for AWS".to_owned(), "use another key")
     } else if key.is_empty() || key.chars().count() > 128 {
-        "a key has 1 to 128 characters".to_owned()
+        ("a key has 1 to 128 characters".to_owned(), "use another key")
     } else if value.value.chars().count() > 256 {
-        format!("its value has {} characters, and 256 is the most", value.value.chars().count())
+        (
+            format!("its value has {} characters, and 256 is the most", value.value.chars().count()),
+            "use a shorter value",
+        )
     } else if let Some(letter) = bad(key).or_else(|| bad(&value.value)) {
-        format!("`{}` is not allowed", letter.escape_default())
+        (format!("`{}` is not allowed", letter.escape_default()), letters)
     } else {
         return None;
     };
-    Some(
-        Problem::new(format!("ECS would refuse the tag `{key}`: {cause}"))
-            .at(value.span())
-            .hint("letters, digits, spaces and + - = . _ : / @ are allowed"),
-    )
+    Some(Problem::new(format!("cannot set the tag `{key}`: {cause}")).at(value.span()).hint(hint))
 }
 
 #[cfg(test)]
@@ -103,8 +103,8 @@ mod tests {
     #[test]
     fn tags_that_ecs_refuses_are_problems() {
         for (key, value, cause) in [
-            ("xtask", "1", "own"),
-            ("XTASK:run", "1", "own"),
+            ("xtask", "1", "itself"),
+            ("XTASK:run", "1", "itself"),
             ("AWS:x", "1", "reserved"),
             ("a,b", "1", "`,`"),
             ("a", "x\n", "`\\n`"),
