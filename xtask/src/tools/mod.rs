@@ -5,7 +5,9 @@
 //! reaches their children too. None outlives a future that is dropped: its group is killed.
 
 mod environment;
+pub mod git;
 pub mod signals;
+pub mod terminal;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,7 +17,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use xshell::Cmd;
@@ -88,12 +90,19 @@ pub struct Captured {
 }
 
 impl Captured {
-    /// Its standard error as one line for a message, the last line first if there are many: that is where tools say what failed.
+    /// Its standard error as one line for a message, without the usage notes and warnings that some tools put around what is wrong.
     pub fn complaint(&self) -> String {
-        let text = String::from_utf8_lossy(&self.stderr);
-        let mut lines = text.lines().map(str::trim).filter(|it| !it.is_empty());
-        lines.next_back().unwrap_or_default().to_owned()
+        complaint(&self.stderr)
     }
+}
+
+fn complaint(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let noise = |it: &&str| ["WARNING", "Usage:", "See '", "Run '"].iter().any(|noise| it.starts_with(noise));
+    let lines = text.lines().map(str::trim).filter(|it| !it.is_empty() && !noise(it));
+    let lines = lines.map(|it| it.strip_prefix("docker: ").unwrap_or(it));
+    let lines = lines.map(|it| it.strip_prefix("Error response from daemon: ").unwrap_or(it));
+    lines.collect::<Vec<_>>().join("; ").trim_end_matches('.').to_owned()
 }
 
 /// Runs a tool whose output is for people to see while it works: both of its streams are our standard error itself, nothing is copied.
@@ -105,16 +114,30 @@ pub async fn to_stderr(cmd: Cmd<'_>, signals: &mut Signals) -> Result<Done> {
 
 /// Runs a tool for its output, feeding it `stdin`. A tool that ends without reading all of it is judged by its exit status as any other.
 pub async fn capture(cmd: Cmd<'_>, stdin: Option<Vec<u8>>, signals: &mut Signals) -> Result<Captured> {
+    exchange(cmd, stdin, Some(signals)).await
+}
+
+/// Like [`capture`] for a short call that must not be cut off by a signal. Its caller waits for signals itself, and may drop it.
+pub async fn capture_whole(cmd: Cmd<'_>, stdin: Option<Vec<u8>>) -> Result<Captured> {
+    exchange(cmd, stdin, None).await
+}
+
+async fn exchange(cmd: Cmd<'_>, stdin: Option<Vec<u8>>, signals: Option<&mut Signals>) -> Result<Captured> {
     let feed = if stdin.is_some() { Stdio::piped() } else { Stdio::null() };
-    let mut process =
-        Process::start(cmd, Io { stdin: feed, stdout: Stdio::piped(), stderr: Stdio::piped() }, Group::Own)?;
+    let io = Io { stdin: feed, stdout: Stdio::piped(), stderr: Stdio::piped() };
+    let mut process = Process::start(cmd, io, Group::Own)?;
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let pipes = (process.stdin(), process.stdout(), process.stderr());
     let done = {
         let talk = async {
             tokio::join!(feed_all(pipes.0, stdin), read_all(pipes.1, &mut stdout), read_all(pipes.2, &mut stderr));
         };
-        let wait = process.supervise(signals);
+        let wait = async {
+            match signals {
+                Some(signals) => process.supervise(signals).await,
+                None => process.wait().await.map(|ended| Done { ended, signal: None }),
+            }
+        };
         tokio::pin!(talk, wait);
         let mut talked = false;
         let done = loop {
@@ -174,6 +197,8 @@ pub enum Group {
 pub struct Process {
     child: Child,
     group: Group,
+    /// The child's id, kept after its end: where it has a group of its own, that is the group's id too.
+    id: Option<Pid>,
     name: String,
 }
 
@@ -201,7 +226,10 @@ impl Process {
             command.process_group(0);
         }
         match command.spawn() {
-            Ok(child) => Ok(Process { child, group, name: program }),
+            Ok(child) => {
+                let id = child.id().and_then(|it| i32::try_from(it).ok()).and_then(Pid::from_raw);
+                Ok(Process { child, group, id, name: program })
+            }
             Err(error) => Err(not_started(&program, folder.as_deref(), &error)),
         }
     }
@@ -239,16 +267,41 @@ impl Process {
 
     fn send_raw(&self, signal: Signal) {
         // tokio forgets the id when it has collected the status, so this is never another process's.
-        let Some(pid) = self.pid() else { return };
+        let Some(id) = self.id.filter(|_| self.child.id().is_some()) else { return };
         // The only failure is that it has just ended.
         let _ = match self.group {
-            Group::Own => rustix::process::kill_process_group(pid, signal),
-            Group::Ours => rustix::process::kill_process(pid, signal),
+            Group::Own => rustix::process::kill_process_group(id, signal),
+            Group::Ours => rustix::process::kill_process(id, signal),
         };
     }
 
-    fn pid(&self) -> Option<Pid> {
-        self.child.id().and_then(|it| i32::try_from(it).ok()).and_then(Pid::from_raw)
+    /// Goes on for a stopped child, so that it can get the signals that were sent to it.
+    pub fn resume(&self) {
+        self.send_raw(Signal::CONT);
+    }
+
+    /// Whether it was stopped because it wanted the terminal from a group of its own.
+    pub fn wants_terminal(&self) -> bool {
+        let Some(id) = self.id.filter(|_| self.child.id().is_some()) else { return false };
+        // Looked at only: the status stays there for tokio.
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let status = rustix::process::waitid(WaitId::Pid(id), options).ok().flatten();
+        let signal = status.and_then(|it| it.stopping_signal());
+        signal.is_some_and(|it| it == Signal::TTIN.as_raw() || it == Signal::TTOU.as_raw())
+    }
+
+    /// After the end of a child that was told to end: waits for the rest of its group, and kills what is left after `grace`.
+    pub async fn end_group(&self, grace: Duration) {
+        let Some(id) = self.id.filter(|_| self.group == Group::Own) else { return };
+        let end = tokio::time::Instant::now() + grace;
+        // The id stays the group's as long as it has members.
+        while rustix::process::test_kill_process_group(id).is_ok() {
+            if tokio::time::Instant::now() >= end {
+                let _ = rustix::process::kill_process_group(id, Signal::KILL);
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Waits for its end. Dropping the future loses nothing.
@@ -325,3 +378,6 @@ fn not_started(program: &str, folder: Option<&Path>, error: &io::Error) -> Error
         _ => Error::failed(format!("cannot start `{program}`: {error}")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,12 @@ impl Signals {
         })
     }
 
+    /// Listens to nothing.
+    #[cfg(test)]
+    pub(crate) fn deaf() -> Signals {
+        Signals { hangup: None, interrupt: None, terminate: None }
+    }
+
     /// The next signal's number: 1, 2 or 15. Dropping the future loses none.
     pub async fn next(&mut self) -> u8 {
         tokio::select! {
