@@ -8,4 +8,5 @@ pub mod event;
 pub mod follow;
 pub mod hints;
 pub mod model;
+pub mod tools;
 pub mod verdict;
