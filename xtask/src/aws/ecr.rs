@@ -1,8 +1,11 @@
 //! ECR: content tags, the login, and creating a repository.
 
+use aws_config::Region;
 use aws_sdk_ecr::types::{EncryptionConfiguration, ImageIdentifier, ImageScanningConfiguration, ImageTagMutability};
 
-use super::{Aws, AwsError};
+use super::{Aws, AwsError, AwsOptions};
+use crate::error::Error;
+use crate::model::Sourced;
 
 /// A login for a registry. `Debug` leaves the password out.
 #[derive(Clone)]
@@ -31,6 +34,24 @@ pub enum TagFact {
 }
 
 impl Aws {
+    /// The same environment with ECR in another region, or with the credentials of another profile (`registry-profile`). A login is
+    /// good for the registries of its own region only.
+    pub async fn for_registry(&self, region: Option<&str>, profile: Option<&Sourced<String>>) -> Result<Aws, Error> {
+        let mut aws = self.clone();
+        let region = region.unwrap_or(&self.region.value);
+        if let Some(profile) = profile {
+            let endpoint_url = self.endpoint_url.clone().map(Sourced::default);
+            let region = Some(Sourced::new(region.to_owned(), profile.origin.clone()));
+            let options = AwsOptions { profile: Some(profile.clone()), region, endpoint_url, speed: self.speed };
+            aws.ecr = Aws::connect(options).await?.ecr;
+        } else if region != self.region.value {
+            let config =
+                aws_sdk_ecr::config::Builder::from(&self.config).region(Region::new(region.to_owned())).build();
+            aws.ecr = aws_sdk_ecr::Client::from_conf(config);
+        }
+        Ok(aws)
+    }
+
     /// The digest that a tag points to. `registry_id`: another account's, by number.
     pub async fn image_digest(
         &self,
@@ -77,11 +98,13 @@ impl Aws {
         Ok(Login { username: username.to_owned(), password: password.to_owned() })
     }
 
-    /// Creates a repository with immutable tags that scans what is pushed. That it exists already is fine.
-    pub async fn create_repository(&self, repository: &str) -> Result<(), AwsError> {
+    /// Creates a repository with immutable tags that scans what is pushed. That it exists already is fine. `registry_id`: another
+    /// account's, by number.
+    pub async fn create_repository(&self, registry_id: Option<&str>, repository: &str) -> Result<(), AwsError> {
         let answer = self
             .ecr
             .create_repository()
+            .set_registry_id(registry_id.map(str::to_owned))
             .repository_name(repository)
             .image_tag_mutability(ImageTagMutability::Immutable)
             .image_scanning_configuration(ImageScanningConfiguration::builder().scan_on_push(true).build())
