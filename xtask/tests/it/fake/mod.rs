@@ -1,0 +1,596 @@
+//! A scripted fake of AWS: ECS, ECR, CloudWatch Logs and STS on one loopback endpoint, as documents of ECS and a clock of its own.
+//! It proves that we do what AWS documents when AWS, the network or the user misbehave; it does not prove what AWS does.
+//!
+//! ```ignore
+//! let fake = Fake::new()
+//!     .cluster("staging")
+//!     .task_definition(json!({ "family": "app", … }))                  // as RegisterTaskDefinition takes it
+//!     .service("staging", json!({ "serviceName": "web", "taskDefinition": "app" }))
+//!     .image("acme/app", "xtask-0123", "sha256:…")
+//!     .task_life(Life::prints(["one", "two"]).exits(7))                 // of every ECS task; next_life: of the next one
+//!     .fault("RunTask", 1, Fault::DropAfter)                            // its first call has its effect and no answer
+//!     .latency(seed, 5..50);                                            // real milliseconds for each answer
+//! fake.at_request(4, Moment::Acted, move || child.signal(Signal::INT)); // a pause point
+//! // … run the binary with fake.env() …
+//! assert_eq!(fake.count("RunTask"), 1);
+//! assert!(fake.alive().is_empty());
+//! ```
+//!
+//! - **One `handle`** (below): request, state and time in, answer out. No sockets, no real time. [`http`] is the door for the binary.
+//! - **Time** is the fake's own: [`Fake::new`] runs it [`SPEED`] times faster than real time, and gives the binary the same number
+//!   (`XTASK_TEST_SPEED`) for its own waits. Every duration of a [`Life`] and of a fault is on that clock, in milliseconds.
+//! - **Nothing ticks**: what an ECS task is at a moment follows from its life, RunTask and StopTask ([`life`]).
+//! - **What is sent is checked**: a member that AWS would silently ignore, an operation without a script or an unsigned call fails
+//!   the test that owns the fake, with the request; what ECS refuses is refused.
+
+pub mod clock;
+pub mod definitions;
+pub mod ecr;
+pub mod ecs;
+pub mod faults;
+pub mod hooks;
+pub mod http;
+pub mod life;
+pub mod logs;
+pub mod random;
+pub mod record;
+pub mod run_task;
+pub mod shapes;
+pub mod state;
+pub mod sts;
+pub mod tasks;
+pub mod wire;
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub use faults::{Calls, Fault};
+pub use hooks::Moment;
+pub use life::{ContainerLife, Life, Millis, OnSigterm};
+pub use record::Record;
+
+use clock::Clock;
+use faults::Faults;
+use hooks::{Hook, Point};
+use random::Random;
+use state::{Cluster, Paging, Repository, State};
+use wire::{Answer, Refusal, Reply, Request, Service};
+
+/// How much faster than real time the fake's clock runs, without another word. Fast enough for a run of 30 s in half a second, and
+/// slow enough that a busy machine's pauses do not look like seconds.
+pub const SPEED: f64 = 60.0;
+pub const ACCOUNT: &str = "111122223333";
+pub const REGION: &str = "eu-west-1";
+pub const ACCESS_KEY: &str = "AKIAFAKEFAKEFAKEFAKE";
+/// Planted: these may stand in no output of ours.
+const SECRET_KEY: &str = "planted-secret-access-key-Zq3vT9";
+const SESSION_TOKEN: &str = "planted-session-token-Yw8mK2";
+const ECR_PASSWORD: &str = "planted-ecr-password-Xe5rN7";
+
+/// The answer to a request at a time. `Err(problem)`: a call without a script.
+pub fn handle(state: &mut State, request: &Request, now: Millis) -> Result<Reply, String> {
+    let reply = match request.service {
+        Service::Ecs => ecs::handle(state, request, now),
+        Service::Ecr => ecr::handle(state, request, now),
+        Service::Logs => logs::handle(state, request, now),
+        Service::Sts => sts::handle(state, request),
+    };
+    let unscripted = || format!("a call without a script: {} {}", request.operation, request.body);
+    reply.ok_or_else(unscripted)
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    faults: Faults,
+    records: Vec<Record>,
+    latency: Option<(Random, Range<u64>)>,
+    pushes: Option<PathBuf>,
+    pushes_read: usize,
+    date_is_fake: bool,
+}
+
+/// What a door needs: it brings requests in and carries out what comes of them.
+#[derive(Debug)]
+pub struct Core {
+    clock: Clock,
+    inner: Mutex<Inner>,
+    hooks: Mutex<Vec<Hook>>,
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub struct Exchange {
+    pub index: usize,
+    pub nth: u64,
+    pub request: Request,
+    pub fault: Option<Fault>,
+    /// For a door to wait, in real time, half before the effect and half after it.
+    pub latency: Duration,
+    /// For a door to wait before the answer, in real time.
+    pub slow: Duration,
+}
+
+/// What a door does at the end of a request.
+#[derive(Debug)]
+pub enum Act {
+    Answer(Answer),
+    /// The first half of it, and the connection closes.
+    Half(Answer),
+    Close,
+    Silence,
+}
+
+impl Core {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A test that fails in a hook must still show what happened.
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// A request is here: it gets its number, and what will go wrong with it is decided.
+    pub fn arrive(&self, request: Request) -> Exchange {
+        let now = self.clock.now();
+        let arrived = self.clock.elapsed();
+        let inner = &mut *self.lock();
+        let index = inner.records.len();
+        let operation = request.operation.clone();
+        let nth = 1 + inner.records.iter().filter(|it| it.request.operation == operation).count() as u64;
+        let fault = inner.faults.pick(&operation, index, nth, now);
+        inner.records.push(Record {
+            index,
+            nth,
+            request: request.clone(),
+            arrived,
+            answered: None,
+            at: now,
+            status: 0,
+            answer: String::new(),
+        });
+        let latency = inner.latency.as_mut().map_or(0, |(random, range)| range.start + random.below(range.end - range.start));
+        let slow = if let Some(Fault::Slow(span)) = fault { self.clock.real(span) } else { Duration::ZERO };
+        Exchange { index, nth, request, fault, latency: Duration::from_millis(latency), slow }
+    }
+
+    /// Its effect, if it has one, and what the door does then.
+    pub fn act(&self, exchange: &Exchange) -> Act {
+        let now = self.clock.now();
+        let inner = &mut *self.lock();
+        let request = &exchange.request;
+        read_pushes(inner, now);
+        let refusal =
+            exchange.fault.as_ref().and_then(|it| it.refusal(request.service, &request.operation, &inner.state.caller_arn()));
+        let acts = exchange.fault.as_ref().is_none_or(Fault::acts);
+        let answer = if acts {
+            let reply = handle(&mut inner.state, request, now).unwrap_or_else(|problem| {
+                inner.state.problems.push(problem.clone());
+                Err(Refusal::new("UnknownOperationException", problem))
+            });
+            wire::answer(request.service, reply)
+        } else {
+            wire::answer(request.service, Ok(String::new()))
+        };
+        if let Some(refusal) = refusal {
+            return Act::Answer(refusal.answer(request.service));
+        }
+        match &exchange.fault {
+            None | Some(Fault::Slow(_)) => Act::Answer(answer),
+            Some(Fault::HalfBody) => Act::Half(answer),
+            Some(Fault::NeverAnswer | Fault::NeverAnswerAfter) => Act::Silence,
+            Some(_) => Act::Close,
+        }
+    }
+
+    /// The answer is about to leave.
+    pub fn answered(&self, exchange: &Exchange, answer: &Answer) {
+        let answered = self.clock.elapsed();
+        let record = &mut self.lock().records[exchange.index];
+        (record.answered, record.status) = (Some(answered), answer.status);
+        record.answer.clone_from(&answer.body);
+    }
+
+    /// Does what waits for this moment.
+    pub fn hook(&self, exchange: &Exchange, moment: Moment) {
+        let mut hooks = self.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut due = Vec::new();
+        let mut index = 0;
+        while index < hooks.len() {
+            let here = hooks[index].moment == moment
+                && match &hooks[index].point {
+                    Point::Request(it) => *it == exchange.index,
+                    Point::Call(operation, nth) => *operation == exchange.request.operation && *nth == exchange.nth,
+                };
+            if here {
+                due.push(hooks.remove(index));
+            } else {
+                index += 1;
+            }
+        }
+        drop(hooks);
+        for hook in due {
+            (hook.run)();
+        }
+    }
+
+    /// Something that the test must fail for.
+    pub fn problem(&self, problem: String) {
+        self.lock().state.problems.push(problem);
+    }
+
+    /// For the header Date: real time, unless the fake's clock was asked for.
+    fn date(&self) -> String {
+        let fake = self.lock().date_is_fake;
+        let now = if fake { self.clock.now() } else { Clock::new(1.0).now() };
+        http_date(now)
+    }
+}
+
+/// Images that a fake docker has pushed since: lines of `repository tag digest` in a file.
+fn read_pushes(inner: &mut Inner, now: Millis) {
+    let Some(path) = &inner.pushes else { return };
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    for line in lines.iter().skip(inner.pushes_read) {
+        let words: Vec<&str> = line.split(' ').collect();
+        if let [repository, tag, digest] = words[..] {
+            ecr::add_image(&mut inner.state, repository, tag, digest, now);
+        }
+    }
+    inner.pushes_read = lines.len();
+}
+
+/// `Sun, 22 Nov 2026 12:00:00 GMT`.
+fn http_date(at: Millis) -> String {
+    let stamp = xtask::model::Timestamp(at).to_string();
+    let (day, month) = (&stamp[8..10], stamp[5..7].parse::<usize>().unwrap_or(1));
+    let weekday = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"][at.div_euclid(86_400_000).rem_euclid(7) as usize];
+    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    format!("{weekday}, {day} {} {} {} GMT", months[month - 1], &stamp[..4], &stamp[11..19])
+}
+
+/// What RunTask made, as it is now.
+#[derive(Debug, Clone)]
+pub struct Started {
+    pub arn: String,
+    pub status: String,
+    pub desired: String,
+    /// The request of RunTask.
+    pub request: Value,
+    /// As DescribeTasks tells it.
+    pub document: Value,
+}
+
+/// The fake and its open door. A problem that nobody looked at fails the test when it is dropped.
+#[derive(Debug)]
+pub struct Fake {
+    core: Arc<Core>,
+    door: http::Door,
+}
+
+impl Default for Fake {
+    fn default() -> Fake {
+        Fake::new()
+    }
+}
+
+/// Before the run: what there is and what will happen.
+impl Fake {
+    /// An account with nothing in it.
+    pub fn new() -> Fake {
+        Fake::with_speed(SPEED)
+    }
+
+    /// The same, the clock so much faster than real time.
+    pub fn with_speed(speed: f64) -> Fake {
+        let state = State {
+            account: ACCOUNT.to_owned(),
+            region: REGION.to_owned(),
+            random: Random::new(7),
+            clusters: Vec::new(),
+            services: Vec::new(),
+            definitions: Vec::new(),
+            tasks: Vec::new(),
+            tokens: std::collections::HashMap::new(),
+            repositories: Vec::new(),
+            groups: Vec::new(),
+            next_lives: std::collections::VecDeque::new(),
+            life: Life::new(),
+            next_failures: std::collections::VecDeque::new(),
+            missing_first: 0,
+            list_lag: 0,
+            paging: Paging { seed: 0, most: 10_000, random: false, empty: 0 },
+            ecr_password: ECR_PASSWORD.to_owned(),
+            problems: Vec::new(),
+        };
+        let inner = Inner {
+            state,
+            faults: Faults::default(),
+            records: Vec::new(),
+            latency: None,
+            pushes: None,
+            pushes_read: 0,
+            date_is_fake: false,
+        };
+        let core =
+            Arc::new(Core { clock: Clock::new(speed), inner: Mutex::new(inner), hooks: Mutex::new(Vec::new()) });
+        let door = http::Door::open(Arc::clone(&core));
+        Fake { core, door }
+    }
+
+    fn change(self, change: impl FnOnce(&mut Inner, Millis)) -> Fake {
+        let now = self.core.clock.now();
+        change(&mut self.core.lock(), now);
+        self
+    }
+
+    /// A cluster with Fargate's capacity providers.
+    pub fn cluster(self, name: &str) -> Fake {
+        self.cluster_with(name, &["FARGATE", "FARGATE_SPOT"])
+    }
+
+    /// A cluster with these capacity providers.
+    pub fn cluster_with(self, name: &str, capacity_providers: &[&str]) -> Fake {
+        self.change(|inner, _| {
+            let arn = format!("arn:aws:ecs:{}:{}:cluster/{name}", inner.state.region, inner.state.account);
+            let capacity_providers = capacity_providers.iter().map(|it| (*it).to_owned()).collect();
+            inner.state.clusters.push(Cluster { name: name.to_owned(), arn, capacity_providers });
+        })
+    }
+
+    /// A revision, as RegisterTaskDefinition takes it (`tags` among it). The log groups that it names exist.
+    pub fn task_definition(self, request: Value) -> Fake {
+        self.change(|inner, now| {
+            let definition = definitions::add(&mut inner.state, &request, now - 86_400_000);
+            inner.state.groups.extend(logs::groups_of(definition.containers()));
+        })
+    }
+
+    /// A service, and its ECS tasks that run. See [`ecs::add_service`] for what is filled in.
+    pub fn service(self, cluster: &str, members: Value) -> Fake {
+        self.change(|inner, now| ecs::add_service(&mut inner.state, cluster, &members, now))
+    }
+
+    /// An empty repository.
+    pub fn repository(self, name: &str, immutable: bool) -> Fake {
+        self.change(|inner, _| {
+            inner.state.repositories.push(Repository { name: name.to_owned(), immutable, images: Vec::new() });
+        })
+    }
+
+    /// An image in a repository, which is made where it is missing.
+    pub fn image(self, repository: &str, tag: &str, digest: &str) -> Fake {
+        self.change(|inner, now| ecr::add_image(&mut inner.state, repository, tag, digest, now))
+    }
+
+    /// A log group.
+    pub fn log_group(self, name: &str) -> Fake {
+        self.change(|inner, _| inner.state.groups.push(name.to_owned()))
+    }
+
+    /// No log group at all, whatever the task definitions name.
+    pub fn no_log_groups(self) -> Fake {
+        self.change(|inner, _| inner.state.groups.clear())
+    }
+
+    /// The life of every ECS task that has none of its own.
+    pub fn task_life(self, life: Life) -> Fake {
+        self.change(|inner, _| inner.state.life = life)
+    }
+
+    /// The life of the next ECS task; said again, of the one after it.
+    pub fn next_life(self, life: Life) -> Fake {
+        self.change(|inner, _| inner.state.next_lives.push_back(life))
+    }
+
+    /// The next RunTask (said again: the one after it) answers 200 with these failures and no ECS task; none: with neither.
+    pub fn run_task_fails(self, reasons: &[&str]) -> Fake {
+        let failures = reasons.iter().map(|it| ((*it).to_owned(), None)).collect();
+        self.change(|inner, _| inner.state.next_failures.push_back(failures))
+    }
+
+    /// DescribeTasks says MISSING so often of every new ECS task.
+    pub fn missing_first(self, calls: u32) -> Fake {
+        self.change(|inner, _| inner.state.missing_first = calls)
+    }
+
+    /// ListTasks does not know a new ECS task for so long.
+    pub fn list_lag(self, span: Millis) -> Fake {
+        self.change(|inner, _| inner.state.list_lag = span)
+    }
+
+    /// Pages of up to `most` events, as many as the seed says, up to `empty` empty pages with a new token at any place.
+    pub fn log_pages(self, seed: u64, most: u64, empty: u64) -> Fake {
+        self.change(|inner, _| inner.state.paging = Paging { seed, most, random: true, empty })
+    }
+
+    /// What goes wrong with which calls of an operation (`*`: of any), numbered from 1: `1`, `2..=4`, `3..`, `..`.
+    pub fn fault(self, operation: &str, calls: impl Calls, fault: Fault) -> Fake {
+        self.change(|inner, _| inner.faults.calls(operation, calls, fault))
+    }
+
+    /// What goes wrong with the request of this number, from 0.
+    pub fn fault_at(self, request: usize, fault: Fault) -> Fake {
+        self.change(|inner, _| inner.faults.request(request, fault))
+    }
+
+    /// What goes wrong from now on plus `from` until now plus `to`, on the fake's clock.
+    pub fn fault_during(self, operation: &str, from: Millis, to: Millis, fault: Fault) -> Fake {
+        self.change(|inner, now| inner.faults.during(operation, now + from, now + to, fault))
+    }
+
+    /// Throttles as AWS does, by token buckets.
+    pub fn throttles_like_aws(self) -> Fake {
+        self.change(|inner, now| inner.faults.buckets(now))
+    }
+
+    /// Real milliseconds that each answer takes, by seed.
+    pub fn latency(self, seed: u64, range: Range<u64>) -> Fake {
+        self.change(|inner, _| inner.latency = Some((Random::new(seed), range)))
+    }
+
+    /// The header Date tells the fake's clock; without this real time, since the SDK signs by what it finds there.
+    pub fn dates_by_its_clock(self) -> Fake {
+        self.change(|inner, _| inner.date_is_fake = true)
+    }
+
+    /// A file to which a fake docker appends what it pushed: `repository tag digest` a line.
+    pub fn watch_pushes(&self, path: PathBuf) {
+        let inner = &mut *self.core.lock();
+        (inner.pushes, inner.pushes_read) = (Some(path), 0);
+    }
+}
+
+/// During the run.
+impl Fake {
+    /// `http://127.0.0.1:PORT`.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.door.port)
+    }
+
+    /// The variables with which a client finds the fake. No region.
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_ENDPOINT_URL", self.endpoint()),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
+            ("AWS_SESSION_TOKEN", SESSION_TOKEN.to_owned()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+            ("XTASK_TEST_SPEED", self.core.clock.speed().to_string()),
+        ]
+    }
+
+    /// What may stand in no output.
+    pub fn secrets(&self) -> Vec<String> {
+        let encoded = aws_smithy_types::base64::encode(format!("AWS:{ECR_PASSWORD}"));
+        vec![SECRET_KEY.to_owned(), SESSION_TOKEN.to_owned(), ECR_PASSWORD.to_owned(), encoded]
+    }
+
+    /// Something to do, once, at a moment of the request of this number, from 0. The request waits for it.
+    pub fn at_request(&self, request: usize, moment: Moment, run: impl FnOnce() + Send + 'static) {
+        self.add_hook(Point::Request(request), moment, Box::new(run));
+    }
+
+    /// Something to do, once, at a moment of the `nth` call of an operation, from 1. The request waits for it.
+    pub fn at_call(&self, operation: &str, nth: u64, moment: Moment, run: impl FnOnce() + Send + 'static) {
+        self.add_hook(Point::Call(operation.to_owned(), nth), moment, Box::new(run));
+    }
+
+    fn add_hook(&self, point: Point, moment: Moment, run: Box<dyn FnOnce() + Send>) {
+        let mut hooks = self.core.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        hooks.push(Hook { point, moment, run });
+    }
+
+    /// Moves the clock on.
+    pub fn advance(&self, span: Millis) {
+        self.core.clock.advance(span);
+    }
+
+    /// The fake's time.
+    pub fn now(&self) -> Millis {
+        self.core.clock.now()
+    }
+}
+
+/// After the run.
+impl Fake {
+    /// Waits until a client that has ended is gone from here too: everything that it had sent has then had its effect.
+    pub fn settle(&self) {
+        self.door.wait_until_left();
+    }
+
+    /// Every request, in the order of arrival.
+    pub fn records(&self) -> Vec<Record> {
+        self.core.lock().records.clone()
+    }
+
+    /// The operations, in the order of arrival.
+    pub fn operations(&self) -> Vec<String> {
+        self.core.lock().records.iter().map(|it| it.request.operation.clone()).collect()
+    }
+
+    /// How many calls of an operation there were.
+    pub fn count(&self, operation: &str) -> usize {
+        self.core.lock().records.iter().filter(|it| it.request.operation == operation).count()
+    }
+
+    /// The bodies of an operation's calls.
+    pub fn sent(&self, operation: &str) -> Vec<Value> {
+        let inner = self.core.lock();
+        let calls = inner.records.iter().filter(|it| it.request.operation == operation);
+        calls.map(|it| it.request.body.clone()).collect()
+    }
+
+    /// The longest chain of requests that each arrived after the answer to the one before, one line each; `until`: up to the first
+    /// call of this operation, which is the last of the chain.
+    pub fn longest_chain(&self, until: Option<&str>) -> Vec<String> {
+        record::longest_chain(&self.core.lock().records, until).into_iter().map(Record::line).collect()
+    }
+
+    /// Everything that was asked, a line each: for the message of a test that fails.
+    pub fn story(&self) -> String {
+        let inner = self.core.lock();
+        let lines = inner.records.iter().map(|it| {
+            let refused = if it.status >= 400 { format!(" {}", it.answer) } else { String::new() };
+            format!("{}{refused}\n", it.line())
+        });
+        lines.collect()
+    }
+
+    /// The ECS tasks that RunTask made, those of services left out.
+    pub fn started(&self) -> Vec<Started> {
+        let now = self.core.clock.now();
+        let inner = self.core.lock();
+        let made = inner.state.tasks.iter().filter(|it| it.service.is_none());
+        made.map(|task| {
+            let document = tasks::document(task, now, true);
+            let text = |member: &str| definitions::text(&document, member).to_owned();
+            let (status, desired) = (text("lastStatus"), text("desiredStatus"));
+            Started { arn: task.arn.clone(), status, desired, request: task.request.clone(), document }
+        })
+        .collect()
+    }
+
+    /// The ARNs of the ECS tasks that run (or will), and that nobody has stopped.
+    pub fn alive(&self) -> Vec<String> {
+        self.started().into_iter().filter(|it| it.desired == "RUNNING").map(|it| it.arn).collect()
+    }
+
+    /// The revisions of a family, as they are described.
+    pub fn revisions(&self, family: &str) -> Vec<Value> {
+        let inner = self.core.lock();
+        inner.state.definitions.iter().filter(|it| it.family == family).map(|it| it.document.clone()).collect()
+    }
+
+    /// The problems so far; who takes them has looked at them.
+    pub fn take_problems(&self) -> Vec<String> {
+        std::mem::take(&mut self.core.lock().state.problems)
+    }
+
+    /// Fails where there was a problem.
+    pub fn verify(&self) {
+        let problems = self.take_problems();
+        assert!(problems.is_empty(), "the fake AWS was asked for what it has no script for:\n{}", problems.join("\n"));
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.verify();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_http_dates() {
+        assert_eq!(http_date(784_111_777_000), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(http_date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+    }
+}
