@@ -645,7 +645,7 @@ pub struct LogEvent {
 // --------------------------------------------------------------------------------------------------------------- endings
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// The chosen container exited with 0 by itself.
@@ -669,6 +669,7 @@ pub enum Outcome {
     /// Nothing had to run.
     Skipped,
     /// ECS no longer knows.
+    #[default]
     Unknown,
 }
 
@@ -743,7 +744,7 @@ impl Serialize for LogEnd {
 }
 
 /// The end of a run: everything the last event says.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Ending {
     /// How it ended.
     pub outcome: Outcome,

@@ -7,5 +7,7 @@ fn source(text: &str) -> Arc<Source> {
 }
 #[test]
 fn the_example_parses() {
-    if let Err(e) = parse(&source(include_str!("example.toml"))) { panic!("{:#?}", e.problems) }
+    if let Err(e) = parse(&source(include_str!("example.toml"))) {
+        panic!("{:#?}", e.problems)
+    }
 }

@@ -106,13 +106,7 @@ fn run(world: &World, target: Target) -> Run {
     // Answers under way: when they come, and what they are.
     let mut under_way: Vec<(f64, Fact)> = world.signals.iter().map(|(at, it)| (*at, Fact::Signal(*it))).collect();
     let mut run = Run {
-        finish: Finish {
-            how: How::Stopped,
-            task: None,
-            ours: None,
-            log: LogEnd::Open,
-            stop_failed: None,
-        },
+        finish: Finish { how: How::Stopped, task: None, ours: None, log: LogEnd::Open, stop_failed: None },
         printed: Vec::new(),
         at: 0.0,
         n_describes: 0,
@@ -181,8 +175,7 @@ fn page(world: &World, token: Option<String>, now: f64, n_reads: usize) -> Fact 
     if now < world.stream {
         return Fact::LogMissing("The specified log stream does not exist.".to_owned());
     }
-    let from: usize =
-        token.as_deref().map_or(0, |it| it.trim_matches(|it: char| it.is_alphabetic()).parse().unwrap());
+    let from: usize = token.as_deref().map_or(0, |it| it.trim_matches(|it: char| it.is_alphabetic()).parse().unwrap());
     let readable = world.lines.iter().take_while(|it| **it <= now).count();
     if world.empty_every > 0 && n_reads % world.empty_every == 0 && from < readable {
         let letter = if n_reads % 2 == 0 { "a" } else { "b" };

@@ -31,7 +31,7 @@ pub use sizes::fargate_size_hint;
 use serde_json::Value;
 
 use crate::error::{Error, Problem, Result};
-use crate::model::{Facts, Origin, Plan, ResolvedTask};
+use crate::model::{Facts, Identity, Origin, Plan, ResolvedTask};
 
 /// What every decision here needs, and where it leaves what is not its value.
 struct Planner<'a> {
@@ -65,7 +65,7 @@ impl<'a> Planner<'a> {
 
 /// Decides everything, or says everything that is in the way.
 pub fn plan(task: &ResolvedTask, facts: &Facts) -> Result<Plan> {
-    guard_account(task, facts)?;
+    guard_account(task, &facts.identity)?;
     refuse_windows(task, facts)?;
     let container = chosen_container(task, &facts.base)?;
     let mut planner =
@@ -123,14 +123,14 @@ pub fn plan(task: &ResolvedTask, facts: &Facts) -> Result<Plan> {
 }
 
 /// The credentials at hand must belong to the account that tasks.toml names: the last look before anything can be written.
-fn guard_account(task: &ResolvedTask, facts: &Facts) -> Result<()> {
+pub fn guard_account(task: &ResolvedTask, identity: &Identity) -> Result<()> {
     let Some(account) = &task.settings.account else { return Ok(()) };
-    if account.value == facts.identity.account {
+    if account.value == identity.account {
         return Ok(());
     }
     Err(Problem::new(format!(
         "`{}` is in account {}, but the credentials are for account {} (`{}`)",
-        task.environment.value, account.value, facts.identity.account, facts.identity.arn
+        task.environment.value, account.value, identity.account, identity.arn
     ))
     .at(account.span())
     .hint(format!("use credentials for {}: --profile, AWS_PROFILE or `profile`", account.value))

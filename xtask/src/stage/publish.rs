@@ -23,7 +23,8 @@ use crate::model::{ImageChoice, ImageFact, ImageSpec, PlannedImage, ResolvedTask
 use crate::tools::docker::{self, Docker, uninterrupted};
 use crate::tools::{self, Signals};
 use crate::ui::Ui;
-pub use destination::Destination;
+
+pub use destination::{Destination, ecr_host};
 
 /// The platforms that an ECS task can have, as docker names them.
 pub const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];

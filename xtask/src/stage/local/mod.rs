@@ -164,7 +164,7 @@ fn machine() -> Option<String> {
 
 /// Tells that the task starts. Before it does, so that nothing of ours comes between what it writes.
 async fn launch(cx: &Cx) {
-    cx.ui.emit(Event::Launched { task_arn: None, cluster: None });
+    cx.ui.emit(Event::Launched { task_arn: None, cluster: None, console_url: None });
     cx.ui.sync().await;
 }
 
@@ -252,6 +252,7 @@ fn judge(task: &ResolvedTask, run: &Run, thing: &str, ended: Ended, cause: Optio
         container_reason: None,
         explanation,
         hint,
+        log: None,
         timings: Timings { run: Some(since.elapsed().as_secs_f64()), ..Timings::default() },
     }
 }

@@ -103,7 +103,7 @@ fn is_emulated(aws: &Aws) -> bool {
 
 /// Account and region of an ECR host: `111122223333.dkr.ecr.eu-west-1.amazonaws.com`, also with `ecr-fips`, and the newer
 /// `111122223333.dkr-ecr.eu-west-1.on.aws`.
-fn ecr_host(host: &str) -> Option<(String, String)> {
+pub fn ecr_host(host: &str) -> Option<(String, String)> {
     let (account, rest) = host.split_once('.')?;
     let rest =
         ["dkr.ecr.", "dkr.ecr-fips.", "dkr-ecr.", "dkr-ecr-fips."].iter().find_map(|it| rest.strip_prefix(it))?;

@@ -286,7 +286,10 @@ pub fn check_tags(request: &Value) -> Result<(), Refusal> {
 /// What ECS refuses to register. The wording is ECS's where it is known.
 fn check(request: &Value) -> Result<(), Refusal> {
     let family = text(request, "family");
-    if family.is_empty() || family.len() > 255 || !family.chars().all(|it| it.is_ascii_alphanumeric() || "-_".contains(it)) {
+    if family.is_empty()
+        || family.len() > 255
+        || !family.chars().all(|it| it.is_ascii_alphanumeric() || "-_".contains(it))
+    {
         return Err(Refusal::client("Family contains invalid characters."));
     }
     let containers: Vec<&Value> = list(request, "containerDefinitions").collect();
@@ -417,7 +420,8 @@ fn check_dependencies(container: &Value, containers: &[&Value]) -> Result<(), Re
             return Err(Refusal::client(message));
         }
         if ["SUCCESS", "COMPLETE"].contains(&condition) && other["essential"].as_bool().unwrap_or(true) {
-            let message = format!("An essential container cannot be waited for with the condition {condition}: '{on}'.");
+            let message =
+                format!("An essential container cannot be waited for with the condition {condition}: '{on}'.");
             return Err(Refusal::client(message));
         }
     }
