@@ -11,6 +11,7 @@ pub const VERSION: u32 = 1;
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the fields of `--format json`; README describes them")]
 pub enum Event {
     /// The name is resolved: what will run where. Nothing was asked or written yet.
     Resolved {

@@ -45,6 +45,7 @@ SIGTERM; 0 for --detach.";
     arg_required_else_help = false
 )]
 pub struct Cli {
+    /// Before or behind the verb.
     #[command(flatten)]
     pub everywhere: Everywhere,
     /// `list` if there is none.

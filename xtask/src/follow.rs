@@ -48,6 +48,7 @@ pub struct Target {
 
 /// Something that was learnt.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "`cause` is for people; `passing`: the same call may succeed later")]
 pub enum Fact {
     /// DescribeTasks knows the ECS task.
     Described(Box<EcsTask>),

@@ -30,6 +30,7 @@ pub struct Source {
 
 /// Where a value came from. The plan shows it beside each value.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants say what their fields are")]
 pub enum Origin {
     /// A flag of the command line, for example `--cpu`.
     Flag(&'static str),
@@ -425,6 +426,7 @@ pub struct NewestRevision {
 
 /// What is known of the image before anything is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants say what their fields are")]
 pub enum ImageFact {
     /// An `[images.X]` whose inputs are fingerprinted.
     Content {
@@ -482,6 +484,7 @@ pub struct Facts {
 
 /// The image of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants say what their fields are")]
 pub enum PlannedImage {
     /// Build and push `registry/repository:tag` for `platform`, after creating the repository where `create`.
     Build { registry: String, repository: String, tag: String, platform: String, create: bool },
