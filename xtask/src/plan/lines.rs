@@ -11,7 +11,9 @@ use super::overrides::{Roles, words};
 use super::secrecy::{shown_value, without_url_password};
 use super::sizes::Sizes;
 use super::{definition_with_image, json, tags};
-use crate::model::{Facts, LogLocation, OnInterrupt, Origin, Plan, PlanLine, PlannedImage, ResolvedTask, Sourced};
+use crate::model::{
+    Facts, ImageFact, LogLocation, OnInterrupt, Origin, Plan, PlanLine, PlannedImage, ResolvedTask, Sourced,
+};
 
 /// Everything that was decided.
 pub(super) struct Shown<'a> {
@@ -99,7 +101,7 @@ fn program(shown: &Shown<'_>, lines: &mut Lines) {
     let image = match &plan.image {
         PlannedImage::Use { reference } => reference.clone(),
         PlannedImage::Build { registry, repository, tag, .. } => {
-            format!("{registry}/{repository}:{tag}, built and pushed")
+            format!("{registry}/{repository}:{tag}, to be built and pushed")
         }
         PlannedImage::Unprepared { registry, repository, .. } => {
             format!("{registry}/{repository}, its tag known after `prepare`")
@@ -107,9 +109,13 @@ fn program(shown: &Shown<'_>, lines: &mut Lines) {
     };
     lines.add("image", image, shown.image_origin);
     if let PlannedImage::Build { repository, create: true, .. } = &plan.image {
-        lines.add("repository", format!("{repository}, created"), "");
+        lines.add("repository", format!("{repository}, to be created"), "");
     }
-    lines.add("platform", &shown.platform.value, &shown.platform.origin);
+    // Of an image that is not built here, a guess would say nothing.
+    let built = !matches!(facts.image, ImageFact::Deployed(_) | ImageFact::Given);
+    if built || shown.platform.origin != Origin::Default {
+        lines.add("platform", &shown.platform.value, &shown.platform.origin);
+    }
     let arguments = |it: &Vec<String>| without_url_password(&words(it));
     match &derived.entrypoint {
         Some(entrypoint) => lines.add("entrypoint", arguments(&entrypoint.value), &entrypoint.origin),
@@ -142,7 +148,8 @@ fn capacity(shown: &Shown<'_>, lines: &mut Lines) {
         CapacityKind::Strategy(_) => "capacity providers",
         CapacityKind::ClusterDefault => "capacity",
     };
-    lines.add(key, capacity.name(), &capacity.kind.origin);
+    let changed = if capacity.without_spot { ", with FARGATE for FARGATE_SPOT" } else { "" };
+    lines.add(key, capacity.name(), format!("{}{changed}", capacity.kind.origin));
     lines.sourced("platform version", capacity.platform_version.as_ref(), Clone::clone);
     match shown.network {
         Some(network) => {
