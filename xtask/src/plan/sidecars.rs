@@ -137,7 +137,7 @@ pub(super) fn check_log_routers(planner: &mut Planner<'_>, containers: &[Map<Str
         name_of(it) != planner.container
             && it.get("logConfiguration").and_then(|it| json::text(it, "logDriver")) == Some("awsfirelens")
     });
-    let Some(routed) = routed.map(|it| name_of(it)) else { return };
+    let Some(routed) = routed.map(name_of) else { return };
     let router = json::list(planner.base(), "containerDefinitions")
         .iter()
         .find(|it| it.get("firelensConfiguration").is_some_and(|it| !it.is_null()))

@@ -248,3 +248,14 @@ fn overrides_beyond_the_limit_name_what_is_large() {
     );
     assert_eq!(problems[0].span, at("tasks.db-migrate.variables.BIG").span());
 }
+
+#[test]
+fn fargate_has_no_instances_to_place_on() {
+    let case = Case::new("fargate-web").facts(|it| {
+        it.service.as_mut().unwrap()["placementStrategy"] = json!([{ "type": "spread", "field": "host" }]);
+    });
+    assert!(case.planned().run_task.get("placementStrategy").is_none());
+    let on_ec2 = case.settings(|it| it.launch_type = Some(here("tasks.db-migrate.launch-type", LaunchType::Ec2)));
+    assert_eq!(on_ec2.planned().run_task["placementStrategy"], json!([{ "type": "spread", "field": "host" }]));
+    assert!(on_ec2.planned().run_task.get("platformVersion").is_none());
+}
