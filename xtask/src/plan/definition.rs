@@ -249,7 +249,9 @@ fn entrypoint(planner: &mut Planner<'_>, chosen: &mut Map<String, Value>, derive
                 "the entrypoint `{entrypoint_words}` (from {origin}) would run only `{first}`, the first word of the command"
             ))
             .at(command.span().or(task.task_span))
-            .hint("set `entrypoint = []` on the task to use the image's own, or write the command as one string"),
+            .hint(format!(
+                "set `entrypoint = [\"{first}\"]` and leave it out of `command`, or write the command as one string"
+            )),
         );
     }
 }

@@ -64,7 +64,7 @@ pub(super) struct Network {
 
 /// The part of a service that says what it runs now: its PRIMARY deployment, or PRIMARY task set where CodeDeploy or an external
 /// controller deploys (such a service has no deployments).
-pub(super) fn primary(service: &Value) -> Option<&Value> {
+pub fn primary(service: &Value) -> Option<&Value> {
     let primary = |key| json::list(service, key).iter().find(|it| json::text(it, "status") == Some("PRIMARY"));
     primary("deployments").or_else(|| primary("taskSets"))
 }

@@ -27,6 +27,7 @@ mod tests;
 
 pub use definition::chosen_container;
 pub use finish::{HASH_LABEL, definition_with_image};
+pub use launch::primary;
 pub use secrecy::shown;
 pub use sizes::fargate_size_hint;
 

@@ -68,6 +68,8 @@ fn a_shell_entrypoint_would_cut_the_command() {
     assert_eq!(problems.len(), 1);
     assert!(problems[0].message.contains("would run only `bin/rails`"), "{problems:?}");
     assert_eq!(problems[0].span, at("tasks.db-migrate.command").span());
+    let hint = "set `entrypoint = [\"bin/rails\"]` and leave it out of `command`, or write the command as one string";
+    assert_eq!(problems[0].hint.as_deref(), Some(hint));
 
     let one = here("tasks.db-migrate.command", texts(&["bin/rails db:migrate"]));
     let plan = Case::new("shell-entrypoint").task(|it| it.command = Some(one)).expect();
