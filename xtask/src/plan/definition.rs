@@ -7,9 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::image::Image;
 use super::launch::Capacity;
-use super::{HASH_LABEL, Planner, json, overrides, tags};
+use super::sidecars::{self, name_of};
+use super::{HASH_LABEL, Planner, json, logs, overrides, tags};
 use crate::error::{Error, Problem, Result};
-use crate::model::{Facts, LogLocation, Origin, PlannedImage, ResolvedTask, Sidecars, Sourced};
+use crate::model::{Facts, LogLocation, Origin, PlannedImage, ResolvedTask, Sourced};
 
 /// What DescribeTaskDefinition tells and RegisterTaskDefinition does not take.
 const READ_ONLY: &[&str] = &[
@@ -24,10 +25,6 @@ const READ_ONLY: &[&str] = &[
     "deleteRequestedAt",
     "tags",
 ];
-/// The stream prefix where nobody gives one: without a prefix the stream's name cannot be known.
-const STREAM_PREFIX: &str = "xtask";
-/// Options of awslogs that join or delay lines, or that docker refuses together with `mode=blocking`.
-const DROPPED_LOG_OPTIONS: &[&str] = &["awslogs-multiline-pattern", "awslogs-datetime-format", "max-buffer-size"];
 
 /// The derived definition and what the plan tells of it.
 #[derive(Debug)]
@@ -105,8 +102,8 @@ pub(super) fn derive(planner: &mut Planner<'_>, image: &Image, capacity: &Capaci
     let all: Vec<Map<String, Value>> =
         json::list(&base, "containerDefinitions").iter().filter_map(Value::as_object).cloned().collect();
 
-    let logs = logs(planner, &base);
-    let dropped = dropped(planner, &all, logs.is_some());
+    let logs = logs::logs(planner, &base);
+    let dropped = sidecars::dropped(planner, &all, logs.is_some());
     let stays = |name: &str| !dropped.iter().any(|(it, _)| it == name);
     let mut containers: Vec<Map<String, Value>> = all.into_iter().filter(|it| stays(name_of(it))).collect();
 
@@ -116,7 +113,7 @@ pub(super) fn derive(planner: &mut Planner<'_>, image: &Image, capacity: &Capaci
         // Whatever ends beside it must not end the ECS task, and its own end must.
         container.insert("essential".to_owned(), Value::Bool(is_chosen));
         without_host_ports(container, host_network);
-        without_dropped(planner, container, &stays);
+        sidecars::without_dropped(planner, container, &stays);
         if let Some(Value::Object(labels)) = container.get_mut("dockerLabels") {
             labels.shift_remove(HASH_LABEL);
             if labels.is_empty() {
@@ -129,7 +126,7 @@ pub(super) fn derive(planner: &mut Planner<'_>, image: &Image, capacity: &Capaci
     let waited_for: BTreeSet<String> = containers
         .iter()
         .flat_map(|it| it.get("dependsOn").and_then(Value::as_array).into_iter().flatten())
-        .filter(|it| waits_for_end(it))
+        .filter(|it| sidecars::waits_for_end(it))
         .filter_map(|it| json::text(it, "containerName").map(str::to_owned))
         .collect();
     let init_containers = sidecars.iter().filter(|it| waited_for.contains(*it)).cloned().collect();
@@ -152,12 +149,13 @@ pub(super) fn derive(planner: &mut Planner<'_>, image: &Image, capacity: &Capaci
             derived.logs = Some(location);
         }
     }
-    check_log_routers(planner, &containers);
+    sidecars::check_log_routers(planner, &containers);
 
     let mut request = Map::new();
     request.insert("family".to_owned(), Value::String(planner.facts.family.clone()));
     for (key, value) in base_fields {
-        if key != "family" && !READ_ONLY.contains(&key.as_str()) {
+        // Emulators say "not set" with an empty string, which ECS refuses.
+        if key != "family" && !READ_ONLY.contains(&key.as_str()) && value.as_str() != Some("") {
             request.insert(key.clone(), value.clone());
         }
     }
@@ -178,104 +176,6 @@ pub(super) fn derive(planner: &mut Planner<'_>, image: &Image, capacity: &Capaci
     derived
 }
 
-fn name_of(container: &Map<String, Value>) -> &str {
-    container.get("name").and_then(Value::as_str).unwrap_or_default()
-}
-
-fn waits_for_end(dependency: &Value) -> bool {
-    matches!(json::text(dependency, "condition"), Some("SUCCESS" | "COMPLETE"))
-}
-
-/// The containers that do not run, and why.
-fn dropped(
-    planner: &mut Planner<'_>,
-    all: &[Map<String, Value>],
-    logs_replaced_or_kept: bool,
-) -> Vec<(String, String)> {
-    let chosen = planner.container;
-    let mut dropped: Vec<(String, String)> = Vec::new();
-    let depends = |container: &Map<String, Value>, matches: &dyn Fn(&Value) -> bool| {
-        container.get("dependsOn").and_then(Value::as_array).is_some_and(|it| it.iter().any(matches))
-    };
-
-    // What starts only after the chosen container has ended would never start: its end ends the ECS task. ECS also refuses a
-    // dependency on the end of an essential container. The same holds for whatever waits for those.
-    let mut never: BTreeSet<&str> = BTreeSet::new();
-    loop {
-        let next = all.iter().map(|it| (name_of(it), it)).find(|(name, container)| {
-            !never.contains(name)
-                && *name != chosen
-                && depends(container, &|it| {
-                    let on = json::text(it, "containerName").unwrap_or_default();
-                    never.contains(on) || on == chosen && waits_for_end(it)
-                })
-        });
-        match next {
-            Some((name, _)) => never.insert(name),
-            None => break,
-        };
-    }
-    dropped
-        .extend(never.iter().map(|it| ((*it).to_owned(), format!("it would start only after `{chosen}` has ended"))));
-
-    let setting = planner.task.settings.sidecars.as_ref();
-    let keep: Option<&[String]> = match setting.map(|it| &it.value) {
-        None | Some(Sidecars::All) => None,
-        Some(Sidecars::None) => Some(&[]),
-        Some(Sidecars::Keep(names)) => Some(names),
-    };
-    let origin = setting.map(|it| it.origin.to_string()).unwrap_or_default();
-    if let Some(keep) = keep {
-        for name in keep.iter().filter(|name| !all.iter().any(|it| name_of(it) == **name)) {
-            let names: Vec<&str> = all.iter().map(name_of).filter(|it| *it != chosen).collect();
-            let base_name = planner.base_name();
-            planner.problem(
-                Problem::new(format!("`sidecars`: the base task definition `{base_name}` has no container `{name}`"))
-                    .at(setting.and_then(Sourced::span))
-                    .hint(format!("its other containers: {}", names.join(", "))),
-            );
-        }
-        for container in all {
-            let name = name_of(container);
-            if name != chosen && !keep.iter().any(|it| it == name) && !never.contains(name) {
-                dropped.push((name.to_owned(), origin.clone()));
-                let waited_for = all
-                    .iter()
-                    .any(|it| depends(it, &|it| json::text(it, "containerName") == Some(name) && waits_for_end(it)));
-                if waited_for {
-                    planner.warnings.push(format!("the init container `{name}` is left out ({origin})"));
-                }
-            }
-        }
-    }
-
-    // A log router that nobody sends logs to any more: the chosen container writes to CloudWatch Logs itself.
-    let driver = |container: &Map<String, Value>| {
-        container.get("logConfiguration").and_then(|it| json::text(it, "logDriver")).map(str::to_owned)
-    };
-    let routed = |container: &Map<String, Value>| driver(container).as_deref() == Some("awsfirelens");
-    let chosen_was_routed = all.iter().any(|it| name_of(it) == chosen && routed(it));
-    let still_routed = all
-        .iter()
-        .any(|it| name_of(it) != chosen && routed(it) && !dropped.iter().any(|(name, _)| name == name_of(it)));
-    if logs_replaced_or_kept && chosen_was_routed && !still_routed {
-        for container in all {
-            let name = name_of(container);
-            let asked_for = keep.is_some_and(|it| it.iter().any(|it| it == name));
-            if name != chosen
-                && container.contains_key("firelensConfiguration")
-                && !asked_for
-                && !dropped.iter().any(|(it, _)| it == name)
-            {
-                dropped.push((name.to_owned(), "no container sends it logs any more".to_owned()));
-            }
-        }
-    }
-    let order = |name: &str| all.iter().position(|it| name_of(it) == name);
-    dropped.sort_by_key(|(name, _)| order(name));
-    dropped
-}
-
 /// A fixed host port is taken by the service itself on EC2. In `awsvpc` a host port is the container port anyway; in `bridge` ECS
 /// picks a free one; in `host` mode a mapping only reserves the port, so none is declared.
 fn without_host_ports(container: &mut Map<String, Value>, host_network: bool) {
@@ -286,32 +186,6 @@ fn without_host_ports(container: &mut Map<String, Value>, host_network: bool) {
     let Some(mappings) = container.get_mut("portMappings").and_then(Value::as_array_mut) else { return };
     for mapping in mappings.iter_mut().filter_map(Value::as_object_mut) {
         mapping.shift_remove("hostPort");
-    }
-}
-
-/// Takes out what refers to containers that are not there, and to the chosen one's health check.
-fn without_dropped(planner: &mut Planner<'_>, container: &mut Map<String, Value>, stays: &dyn Fn(&str) -> bool) {
-    let name = name_of(container).to_owned();
-    json::retain(container, "dependsOn", |it| json::text(it, "containerName").is_none_or(stays));
-    // A link is `name` or `name:alias`.
-    json::retain(container, "links", |it| it.as_str().is_none_or(|it| stays(it.split(':').next().unwrap_or(it))));
-    let mut lost = Vec::new();
-    json::retain(container, "volumesFrom", |it| match json::text(it, "sourceContainer") {
-        Some(source) if !stays(source) => {
-            lost.push(source.to_owned());
-            false
-        }
-        _ => true,
-    });
-    for source in lost {
-        planner.warnings.push(format!("`{name}` has no volumes from `{source}`, which is left out"));
-    }
-    let dependencies = container.get_mut("dependsOn").and_then(Value::as_array_mut);
-    for dependency in dependencies.into_iter().flatten().filter_map(Value::as_object_mut) {
-        let on_chosen = dependency.get("containerName").and_then(Value::as_str) == Some(planner.container);
-        if on_chosen && dependency.get("condition").and_then(Value::as_str) == Some("HEALTHY") {
-            dependency.insert("condition".to_owned(), Value::String("START".to_owned()));
-        }
     }
 }
 
@@ -375,7 +249,9 @@ fn entrypoint(planner: &mut Planner<'_>, chosen: &mut Map<String, Value>, derive
                 "the entrypoint `{entrypoint_words}` (from {origin}) would run only `{first}`, the first word of the command"
             ))
             .at(command.span().or(task.task_span))
-            .hint("set `entrypoint = []` on the task to use the image's own, or write the command as one string"),
+            .hint(format!(
+                "set `entrypoint = [\"{first}\"]` and leave it out of `command`, or write the command as one string"
+            )),
         );
     }
 }
@@ -394,6 +270,11 @@ fn ends_in_shell_script(entrypoint: &[String]) -> bool {
 fn variables_and_secrets(planner: &mut Planner<'_>, chosen: &mut Map<String, Value>, derived: &mut Derived) {
     let task = planner.task;
     let mut variables = task.variables.clone();
+    for name in overrides::OURS {
+        if let Some(variable) = variables.remove(*name) {
+            planner.warnings.push(format!("{} is not used: this tool sets `{name}` itself", variable.origin));
+        }
+    }
     let mut secrets = task.secrets.clone();
     let both: Vec<String> = secrets.keys().filter(|it| variables.contains_key(*it)).cloned().collect();
     for name in both {
@@ -436,87 +317,6 @@ fn variables_and_secrets(planner: &mut Planner<'_>, chosen: &mut Map<String, Val
         chosen.insert("secrets".to_owned(), Value::Array(list));
     }
     derived.variables = variables.into_iter().collect();
-}
-
-/// awslogs with a prefix, so that the stream's name is known, and blocking, so that no line is lost where ECS's default drops.
-fn logs(planner: &mut Planner<'_>, base: &Value) -> Option<(Value, Sourced<LogLocation>)> {
-    let container = json::container(base, planner.container)?;
-    let of_base = container.get("logConfiguration");
-    let driver = of_base.and_then(|it| json::text(it, "logDriver"));
-    let base_options = of_base.filter(|_| driver == Some("awslogs")).and_then(|it| it.get("options")?.as_object());
-    let mut options = base_options.cloned().unwrap_or_default();
-    let origin = match &planner.task.settings.logs {
-        Some(logs) => {
-            let region = logs.value.region.clone().unwrap_or_else(|| planner.region().to_owned());
-            let prefix = logs.value.prefix.clone().unwrap_or_else(|| STREAM_PREFIX.to_owned());
-            options.insert("awslogs-group".to_owned(), Value::String(logs.value.group.clone()));
-            options.insert("awslogs-region".to_owned(), Value::String(region));
-            options.insert("awslogs-stream-prefix".to_owned(), Value::String(prefix));
-            logs.origin.clone()
-        }
-        None if driver == Some("awslogs") => Origin::TaskDefinition,
-        None => {
-            let what = match driver {
-                Some(driver) => format!("its log driver in `{}` is `{driver}`", planner.base_name()),
-                None => format!("it has no log configuration in `{}`", planner.base_name()),
-            };
-            let group = json::text(base, "family").unwrap_or("app");
-            planner.problem(
-                Problem::new(format!("the output of `{}` cannot be followed: {what}", planner.container))
-                    .at(planner.task.task_span)
-                    .hint(format!("put its output into CloudWatch Logs: `logs = {{ group = \"/ecs/{group}\" }}`")),
-            );
-            return None;
-        }
-    };
-    for option in DROPPED_LOG_OPTIONS {
-        options.shift_remove(*option);
-    }
-    options.insert("mode".to_owned(), Value::String("blocking".to_owned()));
-    let region = planner.region().to_owned();
-    let mut option = |key: &str, default: &str| {
-        let value = options.get(key).and_then(Value::as_str).filter(|it| !it.is_empty()).unwrap_or(default).to_owned();
-        options.insert(key.to_owned(), Value::String(value.clone()));
-        value
-    };
-    let location = LogLocation {
-        group: option("awslogs-group", ""),
-        region: option("awslogs-region", &region),
-        prefix: option("awslogs-stream-prefix", STREAM_PREFIX),
-        container: planner.container.to_owned(),
-    };
-    if location.group.is_empty() {
-        planner.problem(
-            Problem::new(format!("the log configuration of `{}` names no group", planner.container))
-                .at(planner.task.task_span)
-                .hint("set `logs = { group = \"…\" }`"),
-        );
-        return None;
-    }
-    let configuration = json!({ "logDriver": "awslogs", "options": options });
-    Some((configuration, Sourced::new(location, origin)))
-}
-
-/// A kept container that sends its logs to a router needs it.
-fn check_log_routers(planner: &mut Planner<'_>, containers: &[Map<String, Value>]) {
-    if containers.iter().any(|it| it.contains_key("firelensConfiguration")) {
-        return;
-    }
-    let routed = containers.iter().find(|it| {
-        name_of(it) != planner.container
-            && it.get("logConfiguration").and_then(|it| json::text(it, "logDriver")) == Some("awsfirelens")
-    });
-    let Some(routed) = routed.map(|it| name_of(it)) else { return };
-    let router = json::list(planner.base(), "containerDefinitions")
-        .iter()
-        .find(|it| it.get("firelensConfiguration").is_some_and(|it| !it.is_null()))
-        .and_then(|it| json::text(it, "name"))
-        .unwrap_or("the log router");
-    planner.problem(
-        Problem::new(format!("`{routed}` sends its logs to `{router}`, which is left out"))
-            .at(planner.task.settings.sidecars.as_ref().and_then(Sourced::span))
-            .hint(format!("name `{router}` in `sidecars`, too")),
-    );
 }
 
 /// A volume that ECS makes at launch costs money and time, and needs a configuration: not for containers that are not there.

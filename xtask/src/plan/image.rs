@@ -107,12 +107,13 @@ pub(super) fn image(planner: &mut Planner<'_>, platform: &str) -> Image {
         ImageFact::Given => {
             let reference = match written.map(|it| &it.value) {
                 Some(ImageChoice::Reference(reference)) => reference.clone(),
-                _ => base_image.to_owned(),
+                None => base_image.to_owned(),
+                // Never the base's image in the place of one that was asked for.
+                Some(ImageChoice::Build(_) | ImageChoice::Deployed) => String::new(),
             };
             if reference.is_empty() {
-                planner.problem(
-                    Problem::new("no image is named, and the base task definition has none").at(task.task_span),
-                );
+                planner
+                    .problem(Problem::new("it is not known which image runs").at(task.task_span).hint("set `image`"));
             }
             (PlannedImage::Use { reference }, origin)
         }

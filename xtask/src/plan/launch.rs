@@ -11,6 +11,8 @@ use crate::model::{Origin, Sourced};
 #[derive(Debug)]
 pub(super) struct Capacity {
     pub kind: Sourced<CapacityKind>,
+    /// Whether the service's FARGATE_SPOT became FARGATE.
+    pub without_spot: bool,
     /// Whether it is known to be Fargate.
     pub fargate: bool,
     /// Fargate only.
@@ -62,7 +64,7 @@ pub(super) struct Network {
 
 /// The part of a service that says what it runs now: its PRIMARY deployment, or PRIMARY task set where CodeDeploy or an external
 /// controller deploys (such a service has no deployments).
-pub(super) fn primary(service: &Value) -> Option<&Value> {
+pub fn primary(service: &Value) -> Option<&Value> {
     let primary = |key| json::list(service, key).iter().find(|it| json::text(it, "status") == Some("PRIMARY"));
     primary("deployments").or_else(|| primary("taskSets"))
 }
@@ -70,7 +72,7 @@ pub(super) fn primary(service: &Value) -> Option<&Value> {
 /// A field of the PRIMARY deployment, else of the service itself.
 fn of_service<'a>(planner: &Planner<'a>, key: &str) -> Option<&'a Value> {
     let service = planner.facts.service.as_ref()?;
-    let there = |it: &&Value| !it.is_null() && it.as_array().is_none_or(|it| !it.is_empty());
+    let there = |it: &&Value| !it.is_null() && it.as_str() != Some("") && it.as_array().is_none_or(|it| !it.is_empty());
     primary(service).and_then(|it| it.get(key)).filter(there).or_else(|| service.get(key).filter(there))
 }
 
@@ -111,7 +113,13 @@ pub(super) fn capacity(planner: &mut Planner<'_>) -> Capacity {
         planner.warnings.push(format!("{origin} is not used: platform versions are for Fargate"));
     }
     let platform_version = written.or(from_service).filter(|_| fargate);
-    Capacity { kind, fargate, platform_version }
+    let without_spot = match (&kind, of_service(planner, "capacityProviderStrategy").and_then(Value::as_array)) {
+        (Sourced { value: CapacityKind::Strategy(items), origin: Origin::Service }, Some(theirs)) => {
+            theirs.iter().any(is_spot) && !items.iter().any(is_spot)
+        }
+        _ => false,
+    };
+    Capacity { kind, without_spot, fargate, platform_version }
 }
 
 fn kind(planner: &mut Planner<'_>) -> Sourced<CapacityKind> {
@@ -196,8 +204,10 @@ fn without_spot(items: &[Value]) -> Vec<Value> {
         return items.to_vec();
     }
     let on_fargate = |it: &Value| is_spot(it) || json::text(it, "capacityProvider") == Some("FARGATE");
-    let sum =
-        |key: &str| items.iter().filter(|it| on_fargate(it)).filter_map(|it| json::positive(it, key)).sum::<u32>();
+    let sum = |key: &str| {
+        let values = items.iter().filter(|it| on_fargate(it)).filter_map(|it| json::positive(it, key));
+        values.fold(0, u32::saturating_add)
+    };
     let mut fargate = Map::new();
     fargate.insert("capacityProvider".to_owned(), json!("FARGATE"));
     fargate.insert("weight".to_owned(), json!(sum("weight").clamp(1, 1000)));

@@ -11,7 +11,9 @@ use super::overrides::{Roles, words};
 use super::secrecy::{shown_value, without_url_password};
 use super::sizes::Sizes;
 use super::{definition_with_image, json, tags};
-use crate::model::{Facts, LogLocation, OnInterrupt, Origin, Plan, PlanLine, PlannedImage, ResolvedTask, Sourced};
+use crate::model::{
+    Facts, ImageFact, LogLocation, OnInterrupt, Origin, Plan, PlanLine, PlannedImage, ResolvedTask, Sourced,
+};
 
 /// Everything that was decided.
 pub(super) struct Shown<'a> {
@@ -32,7 +34,7 @@ pub(super) struct Shown<'a> {
 struct Lines(Vec<PlanLine>);
 
 impl Lines {
-    fn add(&mut self, key: &str, value: impl Into<String>, origin: impl ToString) {
+    fn add(&mut self, key: &str, value: impl Into<String>, origin: &(impl ToString + ?Sized)) {
         self.0.push(PlanLine { key: key.to_owned(), value: value.into(), origin: origin.to_string() });
     }
 
@@ -57,16 +59,16 @@ fn place(shown: &Shown<'_>, lines: &mut Lines) {
     let Shown { task, facts, .. } = shown;
     let settings = &task.settings;
     let checked = settings.account.as_ref().map(|it| it.origin.to_string()).unwrap_or_default();
-    lines.add("account", &facts.identity.account, checked);
+    lines.add("account", &facts.identity.account, &checked);
     lines.add("caller", &facts.identity.arn, "");
     lines.add("region", &facts.region.value, &facts.region.origin);
     let cluster = settings.cluster.as_ref().map_or(Origin::Default, |it| it.origin.clone());
-    lines.add("cluster", &facts.cluster, cluster);
+    lines.add("cluster", &facts.cluster, &cluster);
     if let Some(service) = &facts.service {
         let name = json::text(service, "serviceName").unwrap_or("?");
-        lines.add("service", name, settings.service.as_ref().map(|it| it.origin.to_string()).unwrap_or_default());
+        lines.add("service", name, &settings.service.as_ref().map(|it| it.origin.to_string()).unwrap_or_default());
     }
-    lines.add("base task definition", json::definition_name(&facts.base), origin_of_base(task, facts));
+    lines.add("base task definition", json::definition_name(&facts.base), &origin_of_base(task, facts));
     lines.add("task definition", revision(shown), "");
 }
 
@@ -95,11 +97,11 @@ fn program(shown: &Shown<'_>, lines: &mut Lines) {
         None if json::list(&facts.base, "containerDefinitions").len() == 1 => "the only container".to_owned(),
         None => "the only essential container".to_owned(),
     };
-    lines.add("container", &plan.container, container);
+    lines.add("container", &plan.container, &container);
     let image = match &plan.image {
         PlannedImage::Use { reference } => reference.clone(),
         PlannedImage::Build { registry, repository, tag, .. } => {
-            format!("{registry}/{repository}:{tag}, built and pushed")
+            format!("{registry}/{repository}:{tag}, to be built and pushed")
         }
         PlannedImage::Unprepared { registry, repository, .. } => {
             format!("{registry}/{repository}, its tag known after `prepare`")
@@ -107,16 +109,20 @@ fn program(shown: &Shown<'_>, lines: &mut Lines) {
     };
     lines.add("image", image, shown.image_origin);
     if let PlannedImage::Build { repository, create: true, .. } = &plan.image {
-        lines.add("repository", format!("{repository}, created"), "");
+        lines.add("repository", format!("{repository}, to be created"), "");
     }
-    lines.add("platform", &shown.platform.value, &shown.platform.origin);
+    // Of an image that is not built here, a guess would say nothing.
+    let built = !matches!(facts.image, ImageFact::Deployed(_) | ImageFact::Given);
+    if built || shown.platform.origin != Origin::Default {
+        lines.add("platform", &shown.platform.value, &shown.platform.origin);
+    }
     let arguments = |it: &Vec<String>| without_url_password(&words(it));
     match &derived.entrypoint {
         Some(entrypoint) => lines.add("entrypoint", arguments(&entrypoint.value), &entrypoint.origin),
         None => lines.add(
             "entrypoint",
             "the image's own",
-            task.entrypoint.as_ref().map(|it| it.origin.to_string()).unwrap_or_default(),
+            &task.entrypoint.as_ref().map(|it| it.origin.to_string()).unwrap_or_default(),
         ),
     }
     match &derived.command {
@@ -142,7 +148,8 @@ fn capacity(shown: &Shown<'_>, lines: &mut Lines) {
         CapacityKind::Strategy(_) => "capacity providers",
         CapacityKind::ClusterDefault => "capacity",
     };
-    lines.add(key, capacity.name(), &capacity.kind.origin);
+    let changed = if capacity.without_spot { ", with FARGATE for FARGATE_SPOT" } else { "" };
+    lines.add(key, capacity.name(), &format!("{}{changed}", capacity.kind.origin));
     lines.sourced("platform version", capacity.platform_version.as_ref(), Clone::clone);
     match shown.network {
         Some(network) => {
@@ -154,19 +161,19 @@ fn capacity(shown: &Shown<'_>, lines: &mut Lines) {
             let yes_or_no = |it: &bool| if *it { "yes" } else { "no" }.to_owned();
             match &network.assign_public_ip {
                 Some(public) => lines.add("public IP", yes_or_no(&public.value), &public.origin),
-                None => lines.add("public IP", "no", Origin::Default),
+                None => lines.add("public IP", "no", &Origin::Default),
             }
         }
         None => {
             let mode = json::text(&facts.base, "networkMode").unwrap_or("bridge");
-            lines.add("network mode", mode, Origin::TaskDefinition);
+            lines.add("network mode", mode, &Origin::TaskDefinition);
         }
     }
     for (key, name) in [("placementConstraints", "placement constraints"), ("placementStrategy", "placement strategy")]
     {
         let items = json::list(&plan.run_task, key);
         if !items.is_empty() {
-            lines.add(name, items.iter().map(placement).collect::<Vec<_>>().join(", "), Origin::Service);
+            lines.add(name, items.iter().map(placement).collect::<Vec<_>>().join(", "), &Origin::Service);
         }
     }
     for (name, role, key) in
@@ -174,7 +181,7 @@ fn capacity(shown: &Shown<'_>, lines: &mut Lines) {
     {
         match (role, json::text(&plan.definition, key)) {
             (Some(role), _) => lines.add(name, &role.value, &role.origin),
-            (None, Some(role)) => lines.add(name, role, Origin::TaskDefinition),
+            (None, Some(role)) => lines.add(name, role, &Origin::TaskDefinition),
             (None, None) => {}
         }
     }
@@ -183,7 +190,7 @@ fn capacity(shown: &Shown<'_>, lines: &mut Lines) {
         let size = json::positive(managed, "sizeInGiB").map(|it| format!(" of {it} GiB")).unwrap_or_default();
         let from = json::text(managed, "snapshotId").map(|it| format!(" from {it}")).unwrap_or_default();
         let name = json::text(volume, "name").unwrap_or("?");
-        lines.add("volume", format!("{name}: an EBS volume{size}{from}, deleted with the ECS task"), Origin::Service);
+        lines.add("volume", format!("{name}: an EBS volume{size}{from}, deleted with the ECS task"), &Origin::Service);
     }
 }
 
@@ -196,10 +203,10 @@ fn surroundings(shown: &Shown<'_>, lines: &mut Lines) {
         derived.sidecars.iter().partition(|it| derived.init_containers.contains(it));
     let names = |it: &[&String]| it.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", ");
     if !first.is_empty() {
-        lines.add("init containers", format!("{} (also run, to their end)", names(&first)), Origin::TaskDefinition);
+        lines.add("init containers", format!("{} (also run, to their end)", names(&first)), &Origin::TaskDefinition);
     }
     if !beside.is_empty() {
-        lines.add("sidecars", format!("{} (also run)", names(&beside)), Origin::TaskDefinition);
+        lines.add("sidecars", format!("{} (also run)", names(&beside)), &Origin::TaskDefinition);
     }
     for (name, reason) in &derived.dropped {
         lines.add("left out", name, reason);

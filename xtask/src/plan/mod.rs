@@ -15,8 +15,10 @@ mod image;
 mod json;
 mod launch;
 mod lines;
+mod logs;
 mod overrides;
 mod secrecy;
+mod sidecars;
 mod sizes;
 mod tags;
 
@@ -25,6 +27,7 @@ mod tests;
 
 pub use definition::chosen_container;
 pub use finish::{HASH_LABEL, definition_with_image};
+pub use launch::primary;
 pub use secrecy::shown;
 pub use sizes::fargate_size_hint;
 
@@ -88,8 +91,11 @@ pub fn plan(task: &ResolvedTask, facts: &Facts) -> Result<Plan> {
     warn_of_variables(&mut planner);
 
     let Planner { problems, warnings, .. } = planner;
-    let Some(logs) = derived.logs.clone().filter(|_| problems.is_empty()) else {
+    if !problems.is_empty() {
         return Err(Error::all_refused(problems));
+    }
+    let Some(logs) = derived.logs.clone() else {
+        return Err(Error::failed(format!("the log configuration of `{container}` could not be read")));
     };
     let mut plan = Plan {
         task: task.task.clone(),

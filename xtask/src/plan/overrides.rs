@@ -36,12 +36,8 @@ pub(super) fn overrides(planner: &mut Planner<'_>, derived: &Derived, sizes: &Si
     if let Some(command) = planner.task.command.as_ref().filter(|it| !it.value.is_empty()) {
         container.insert("command".to_owned(), json!(command.value));
     }
-    let mut variables: Vec<(String, String)> = derived
-        .variables
-        .iter()
-        .filter(|(name, _)| !OURS.contains(&name.as_str()))
-        .map(|(name, it)| (name.clone(), it.value.clone()))
-        .collect();
+    let mut variables: Vec<(String, String)> =
+        derived.variables.iter().map(|(name, it)| (name.clone(), it.value.clone())).collect();
     variables.push((OURS[0].to_owned(), facts.run_id.clone()));
     variables.push((OURS[1].to_owned(), facts.identity.arn.clone()));
     variables.extend(tags::commit(facts).map(|it| (OURS[2].to_owned(), it)));

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::launch::Capacity;
 use super::{Planner, json};
 use crate::error::Problem;
-use crate::model::{Origin, Sourced, Span};
+use crate::model::{Origin, Sourced};
 
 /// Docker reserves at least this for a container.
 const LEAST_MEMORY: u32 = 6;
@@ -51,7 +51,7 @@ pub(super) fn sizes(planner: &mut Planner<'_>, definition: &Value, capacity: &Ca
     if let Some(cpu) = &settings.cpu {
         if capacity.fargate || base_cpu.is_some() {
             sizes.task_cpu = Some(cpu.value);
-            let taken: u32 = others().filter_map(|it| json::positive(it, "cpu")).sum();
+            let taken = sum(others().filter_map(|it| json::positive(it, "cpu")));
             // A container without a share of its own may use the whole of the ECS task's, if nobody else has one.
             if own("cpu").is_some() || taken > 0 {
                 match cpu.value.checked_sub(taken).filter(|it| *it > 0) {
@@ -70,9 +70,8 @@ pub(super) fn sizes(planner: &mut Planner<'_>, definition: &Value, capacity: &Ca
         let (limit, reservation) = (own("memory"), own("memoryReservation"));
         if capacity.fargate || base_memory.is_some() {
             sizes.task_memory = Some(memory.value);
-            let taken: u32 = others()
-                .filter_map(|it| json::positive(it, "memory").or_else(|| json::positive(it, "memoryReservation")))
-                .sum();
+            let taken = sum(others()
+                .filter_map(|it| json::positive(it, "memory").or_else(|| json::positive(it, "memoryReservation"))));
             match memory.value.checked_sub(taken).filter(|it| *it >= LEAST_MEMORY) {
                 Some(left) => {
                     sizes.container_memory = limit.map(|_| left);
@@ -116,6 +115,10 @@ pub(super) fn sizes(planner: &mut Planner<'_>, definition: &Value, capacity: &Ca
     sizes
 }
 
+fn sum(sizes: impl Iterator<Item = u32>) -> u32 {
+    sizes.fold(0, u32::saturating_add)
+}
+
 fn nothing_left(what: &str, size: &Sourced<u32>, taken: u32, container: &str, unit: &str) -> Problem {
     Problem::new(format!(
         "{what} {} leaves nothing for `{container}`: the other containers take {taken} {unit}",
@@ -132,28 +135,23 @@ fn fargate_problem(
     base_cpu: Option<u32>,
     base_memory: Option<u32>,
 ) -> Option<Problem> {
-    let span = |one: &Option<Sourced<u32>>, other: &Option<Sourced<u32>>| -> Option<Span> {
-        one.as_ref().and_then(Sourced::span).or_else(|| other.as_ref().and_then(Sourced::span))
-    };
-    let (Some(cpu), Some(memory)) = (&sizes.cpu, &sizes.memory).clone() else {
+    let (Some(cpu), Some(memory)) = (sizes.task_cpu.or(base_cpu), sizes.task_memory.or(base_memory)) else {
         let missing = if sizes.task_cpu.or(base_cpu).is_none() { "cpu" } else { "memory" };
         return Some(missing_size(planner, missing));
     };
-    for (missing, size) in [("cpu", sizes.task_cpu.or(base_cpu)), ("memory", sizes.task_memory.or(base_memory))] {
-        if size.is_none() {
-            return Some(missing_size(planner, missing));
-        }
-    }
     if sizes.task_cpu.is_none() && sizes.task_memory.is_none() {
         return None;
     }
-    let hint = fargate_size_hint(cpu.value, memory.value)?;
+    let hint = fargate_size_hint(cpu, memory)?;
+    let settings = &planner.task.settings;
+    let origin = |it: &Option<Sourced<u32>>| it.as_ref().map_or(Origin::TaskDefinition, |it| it.origin.clone());
     Some(
         Problem::new(format!(
-            "Fargate has no size with cpu {} (from {}) and memory {} (from {})",
-            cpu.value, cpu.origin, memory.value, memory.origin
+            "Fargate has no size with cpu {cpu} (from {}) and memory {memory} (from {})",
+            origin(&settings.cpu),
+            origin(&settings.memory)
         ))
-        .at(span(&planner.task.settings.memory, &planner.task.settings.cpu))
+        .at(settings.memory.as_ref().and_then(Sourced::span).or(settings.cpu.as_ref().and_then(Sourced::span)))
         .hint(hint),
     )
 }
