@@ -60,6 +60,7 @@ pub async fn host(cx: &Cx, task: &ResolvedTask, run: &Run, signals: &mut Signals
     let mut look = tokio::time::interval(LOOK);
     let mut next_step = task.timeout.as_ref().map(|it| tokio::time::Instant::now() + it.value);
     let mut cause = None;
+    let mut killed = false;
     let mut ended = None;
     let ended = loop {
         if let (Some(ended), None) = (ended, &log) {
@@ -85,7 +86,10 @@ pub async fn host(cx: &Cx, task: &ResolvedTask, run: &Run, signals: &mut Signals
                     process.send(signal);
                     next_step = Some(tokio::time::Instant::now() + run.grace);
                 }
-                (None, Some(_)) => process.send(signals::KILL),
+                (None, Some(_)) => {
+                    process.send(signals::KILL);
+                    killed = true;
+                }
             },
             () = async { if let Some(at) = next_step { sleep_until(at).await } }, if next_step.is_some() => {
                 if cause.is_none() {
@@ -94,6 +98,7 @@ pub async fn host(cx: &Cx, task: &ResolvedTask, run: &Run, signals: &mut Signals
                     next_step = Some(tokio::time::Instant::now() + run.grace);
                 } else {
                     process.send(signals::KILL);
+                    killed = true;
                     next_step = None;
                 }
             }
@@ -111,7 +116,7 @@ pub async fn host(cx: &Cx, task: &ResolvedTask, run: &Run, signals: &mut Signals
             () = async { if let Some(log) = &mut log { log.await } }, if log.is_some() => log = None,
         }
     };
-    if cause.is_some() {
+    if cause.is_some() && !killed {
         process.end_group(REST).await;
     }
     Ok(judge(task, run, "process", ended, cause, since))
