@@ -1,11 +1,11 @@
 //! ECR: content tags, the login, and creating a repository.
 
 use aws_config::Region;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_sdk_ecr::types::{EncryptionConfiguration, ImageIdentifier, ImageScanningConfiguration, ImageTagMutability};
 
-use super::{Aws, AwsError, AwsOptions};
-use crate::error::Error;
-use crate::model::Sourced;
+use super::{Aws, AwsError, http_client};
 
 /// A login for a registry. `Debug` leaves the password out.
 #[derive(Clone)]
@@ -36,20 +36,20 @@ pub enum TagFact {
 impl Aws {
     /// The same environment with ECR in another region, or with the credentials of another profile (`registry-profile`). A login is
     /// good for the registries of its own region only.
-    pub async fn for_registry(&self, region: Option<&str>, profile: Option<&Sourced<String>>) -> Result<Aws, Error> {
-        let mut aws = self.clone();
-        let region = region.unwrap_or(&self.region.value);
+    ///
+    /// Keys in the environment do not beat this profile, as they beat the environment's: it is named for this registry alone, and
+    /// they belong to another account.
+    pub fn for_registry(&self, region: Option<&str>, profile: Option<&str>) -> Aws {
+        let region = Region::new(region.unwrap_or(&self.region.value).to_owned());
+        let mut config = aws_sdk_ecr::config::Builder::from(&self.config).region(region.clone());
         if let Some(profile) = profile {
-            let endpoint_url = self.endpoint_url.clone().map(Sourced::default);
-            let region = Some(Sourced::new(region.to_owned(), profile.origin.clone()));
-            let options = AwsOptions { profile: Some(profile.clone()), region, endpoint_url, speed: self.speed };
-            aws.ecr = Aws::connect(options).await?.ecr;
-        } else if region != self.region.value {
-            let config =
-                aws_sdk_ecr::config::Builder::from(&self.config).region(Region::new(region.to_owned())).build();
-            aws.ecr = aws_sdk_ecr::Client::from_conf(config);
+            let surroundings =
+                ProviderConfig::without_region().with_region(Some(region)).with_http_client(http_client());
+            let provider =
+                ProfileFileCredentialsProvider::builder().configure(&surroundings).profile_name(profile).build();
+            config = config.credentials_provider(provider);
         }
-        Ok(aws)
+        Aws { ecr: aws_sdk_ecr::Client::from_conf(config.build()), ..self.clone() }
     }
 
     /// The digest that a tag points to. `registry_id`: another account's, by number.

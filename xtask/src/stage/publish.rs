@@ -237,7 +237,7 @@ impl Job<'_> {
         let docker = Docker::with_private_config(sh, root, registry)?;
         let engine = docker.engine(signals).await?;
         let mut build = build::Job::new(root, spec, &engine)?;
-        let aws = &or_signal(destination.aws(aws), signals, "before the image was built").await?;
+        let aws = &destination.aws(aws);
         if self.create {
             // Before the build: whoever may not create it should not wait for that first.
             let call = async {

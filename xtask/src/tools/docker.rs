@@ -107,7 +107,15 @@ impl Docker {
     pub async fn image(&self, reference: &str, signals: &mut Signals) -> Result<Option<LocalImage>> {
         let answer = self.ask(["image", "inspect", "--format", "{{json .}}", reference], signals).await?;
         if !answer.ended.success() {
-            return Ok(None);
+            let complaint = answer.complaint();
+            // docker's words, and podman's.
+            if ["no such image", "no such object", "not known", "not found"]
+                .iter()
+                .any(|it| complaint.to_lowercase().contains(it))
+            {
+                return Ok(None);
+            }
+            return Err(Error::failed(format!("cannot ask docker for `{reference}`: {complaint}")));
         }
         let answer: Value = serde_json::from_slice(&answer.stdout)
             .map_err(|it| Error::failed(format!("cannot read what docker says of `{reference}`: {it}")))?;
@@ -127,8 +135,12 @@ impl Docker {
         uninterrupted(answer.signal, "while docker logged in")?;
         match answer.ended.success() {
             true => Ok(()),
-            false => Err(Error::failed(format!("cannot log in to {registry}: {}", answer.complaint()))
-                .hint(format!("check `registry`, and that this machine reaches {registry}"))),
+            false => {
+                let complaints = answer.complaint();
+                let cause = last_line(&complaints).unwrap_or("docker says nothing");
+                Err(Error::failed(format!("cannot log in to {registry}: {cause}"))
+                    .hint(format!("check `registry`, and that this machine reaches {registry}")))
+            }
         }
     }
 
@@ -466,7 +478,8 @@ pub fn push_failure(complaints: &str) -> PushFailure {
 
 /// The last line of what a command complained, as the cause in an error.
 pub fn last_line(complaints: &str) -> Option<&str> {
-    complaints.lines().map(str::trim).rfind(|it| !it.is_empty())
+    let line = complaints.lines().map(str::trim).rfind(|it| !it.is_empty())?;
+    Some(line.strip_prefix("Error response from daemon: ").unwrap_or(line))
 }
 
 /// An option of `build-options` that decides something which is decided elsewhere.

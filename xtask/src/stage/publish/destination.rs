@@ -64,8 +64,8 @@ impl Destination {
     }
 
     /// AWS with the credentials and the region of this registry.
-    pub async fn aws(&self, aws: &Aws) -> Result<Aws> {
-        aws.for_registry(self.region.as_deref(), self.profile.as_ref()).await
+    pub fn aws(&self, aws: &Aws) -> Aws {
+        aws.for_registry(self.region.as_deref(), self.profile.as_ref().map(|it| it.value.as_str()))
     }
 
     /// Refuses to hand ECR's password to a host that is neither ECR nor an emulator's registry.
