@@ -174,7 +174,7 @@ fn known(reader: &mut Reader<'_>, entry: &Entry<'_>, layer: Layer) -> Option<&'s
     let layers = elsewhere(entry.name);
     if !layers.is_empty() {
         let layers: Vec<String> = layers.iter().map(ToString::to_string).collect();
-        let message = format!("`{}` cannot stand in {}", entry.name, shown(entry, layer));
+        let message = format!("`{}` cannot stand {}", entry.name, place_of(entry, layer));
         let problem = Problem::new(message).at(entry.key).hint(format!("it belongs into {}", layers.join(" or ")));
         reader.problems.push(problem);
         reader.unread.insert(entry.name.to_owned());
@@ -191,10 +191,9 @@ fn known(reader: &mut Reader<'_>, entry: &Entry<'_>, layer: Layer) -> Option<&'s
         None if layer == Layer::Root && entry.value.is_table() => {
             format!("a task stands in `[tasks.{0}]`, an environment in `[environments.{0}]`", entry.name)
         }
-        None if here.len() <= 15 => format!("keys here: {}", here.join(", ")),
-        None => "`cargo xtask init` writes a tasks.toml with every key explained".to_owned(),
+        None => format!("keys here: {}", here.join(", ")),
     };
-    let message = format!("unknown key `{}` in {}", entry.name, shown(entry, layer));
+    let message = format!("unknown key `{}` {}", entry.name, place_of(entry, layer));
     reader.problems.push(Problem::new(message).at(entry.key).hint(hint));
     None
 }
@@ -228,10 +227,10 @@ const OTHER_WORDS: &[(&[&str], &str)] = &[
 ];
 
 /// The table that a key stands in, as the user wrote it.
-fn shown(entry: &Entry<'_>, layer: Layer) -> String {
+fn place_of(entry: &Entry<'_>, layer: Layer) -> String {
     match entry.path.rsplit_once(entry.name).map(|it| it.0.trim_end_matches('.')) {
-        Some(table) if !table.is_empty() && layer != Layer::Root => format!("`{table}`"),
-        _ => layer.to_string(),
+        Some(table) if !table.is_empty() => format!("in `{table}`"),
+        _ => format!("at {layer}"),
     }
 }
 

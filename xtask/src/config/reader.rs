@@ -279,6 +279,9 @@ impl<'t> Reader<'t> {
             (Takes::Command, DeValue::String(line)) => write(list_form(line)),
             (Takes::List, DeValue::String(it)) => write(format!("[{}]", quote(it))),
             (Takes::Logs, DeValue::String(it)) => write(format!("{{ group = {} }}", quote(it))),
+            (Takes::Table(_), DeValue::Array(_)) if raw.starts_with("[[") => {
+                Some(format!("write `{}`", &raw[1..raw.len() - 1]))
+            }
             (Takes::Weights, DeValue::String(it)) => write(format!("{{ {it} = 1 }}")),
             (Takes::Weights, DeValue::Array(it)) => {
                 let names: Option<Vec<&str>> = it.iter().map(|it| it.get_ref().as_str()).collect();
