@@ -297,7 +297,7 @@ impl<'t> Reader<'t> {
             (Takes::Boolean, _) => Some("write `true` or `false`".to_owned()),
             (Takes::Number, DeValue::String(it)) if it.parse::<u32>().is_ok() => write(it.to_string()),
             (Takes::Text | Takes::OneOf(_), DeValue::Array(it)) if it.len() == 1 => {
-                it.get(0).and_then(|it| it.get_ref().as_str()).and_then(|it| write(quote(it)))
+                it.first().and_then(|it| it.get_ref().as_str()).and_then(|it| write(quote(it)))
             }
             (Takes::Text | Takes::OneOf(_), value) => self.quoted(value, entry.span).and(write(format!("\"{raw}\""))),
             _ => None,

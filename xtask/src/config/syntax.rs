@@ -13,6 +13,7 @@ use crate::model::Span;
 const MOST: usize = 100;
 
 /// The text that can be read, and what had to be left out.
+#[derive(Default)]
 pub(super) struct Syntax {
     /// The text, statements that cannot be read replaced by blanks; every offset is as it was.
     pub text: String,
@@ -38,13 +39,7 @@ pub(super) struct Mild {
 
 /// Reads the text as far as it can be read.
 pub(super) fn check(text: &str) -> Syntax {
-    let mut syntax = Syntax {
-        text: text.to_owned(),
-        problems: Vec::new(),
-        unread: BTreeSet::new(),
-        header_lost: false,
-        mild: Vec::new(),
-    };
+    let mut syntax = Syntax { text: text.to_owned(), ..Syntax::default() };
     loop {
         let (_, errors) = DeTable::parse_recoverable(&syntax.text);
         let Some(at) = errors.iter().filter(|it| !is_mild(it)).map(|it| place(it, &syntax.text).start).min() else {
@@ -98,8 +93,21 @@ fn leave_out(syntax: &mut Syntax, at: usize) {
 fn statement_start(text: &str, at: usize) -> usize {
     let at = at.min(text.len());
     let starts = std::iter::once(0).chain(text[..at].match_indices('\n').map(|it| it.0 + 1)).collect::<Vec<_>>();
-    let readable = |start: &&usize| DeTable::parse_recoverable(&text[..**start]).1.iter().all(is_mild);
-    starts.iter().rev().find(readable).copied().unwrap_or(0)
+    let errors = |start: usize| DeTable::parse_recoverable(&text[..start]).1;
+    // A string over many lines that is never closed takes the rest of the file: only a line that opens one can be its start.
+    let in_string =
+        errors(text.len()).iter().any(|it| it.message().contains("multi-line") && place(it, text).start >= at);
+    let last = starts.last().copied();
+    starts
+        .iter()
+        .rev()
+        .copied()
+        .filter(|start| {
+            let line = text[*start..].lines().next().unwrap_or_default();
+            !in_string || Some(*start) == last || line.contains("\"\"\"") || line.contains("'''")
+        })
+        .find(|start| errors(*start).iter().all(is_mild))
+        .unwrap_or(0)
 }
 
 /// The problem of the statement between `start` and `end`; `at` is where the parser noticed.

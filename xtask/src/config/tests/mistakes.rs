@@ -119,6 +119,7 @@ fn keys_and_types() {
             "unknown key `comand` in `tasks.t.on.local`",
             "did you mean `command`?",
         ),
+        ("[images.i]\n«args» = { A = 'a' }", "unknown key `args` in `images.i`", "did you mean `build-args`?"),
         ("[images.i]\n«dokerfile» = 'a'", "unknown key `dokerfile` in `images.i`", "did you mean `dockerfile`?"),
         (
             "[images.i]\n«colour» = 'a'",
@@ -698,5 +699,32 @@ fn each_of_the_ten_is_found_alone() {
         }
         let hint = parse(&source(&unmark(&text).0)).expect_err(message).problems[0].hint.clone();
         assert_alone(&text, message, &hint.unwrap_or_default());
+    }
+}
+
+#[test]
+fn no_damage_to_the_text_makes_it_panic_or_point_outside() {
+    let mut state: u64 = 7;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let pieces = ["[", "]", "\"", "'", "\"\"\"", "=", "{", "}", ",", "\n", "\\", ".", "#", "ü", "0", "\r\n", "\u{0}"];
+    for _ in 0..400 {
+        let mut characters: Vec<char> = EXAMPLE.chars().take(1500).collect();
+        for _ in 0..=random(3) {
+            let at = random(characters.len());
+            match random(3) {
+                0 => drop(characters.drain(at..(at + 1 + random(9)).min(characters.len()))),
+                _ => drop(characters.splice(at..at, pieces[random(pieces.len())].chars())),
+            }
+        }
+        let text: String = characters.into_iter().collect();
+        let Err(error) = parse(&source(&text)) else { continue };
+        assert!(!error.problems.is_empty());
+        for problem in error.problems {
+            let span = problem.span.expect("every problem has a place");
+            assert!(text.get(span.start..span.end).is_some(), "{span:?} {text}");
+        }
     }
 }
