@@ -180,6 +180,9 @@ impl Found<'_> {
     /// What the ecs runner cannot do without.
     fn on_ecs(&mut self, environment: &EnvironmentSpec, task: Option<&TaskSpec>, layers: Layers<'_>) {
         let name = &environment.name.value;
+        if self.unread.contains(name) {
+            return;
+        }
         // Where the task itself chose ECS, the environment is not what is incomplete.
         let chosen = layers.get(|it| &it.runner).filter(|_| layers.rank(|it| &it.runner).is_some_and(|it| it < 2));
         let lacks = |what: &str| match (chosen, task) {

@@ -16,6 +16,7 @@ pub mod values;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use fargate::{WrongSize, impossible as impossible_fargate_size};
@@ -24,6 +25,7 @@ pub use layers::Layers;
 
 use keys::ReadKey;
 use reader::{Entry, Reader};
+use syntax::Syntax;
 use values::Wrong;
 
 use crate::error::{Error, Problem, Result};
@@ -31,9 +33,18 @@ use crate::model::{Config, EnvironmentSpec, ImageSpec, LogsSpec, Retry, Settings
 
 /// Reads tasks.toml. All problems are in one error.
 pub fn parse(source: &Arc<Source>) -> Result<Config> {
-    let syntax = syntax::check(&source.text);
-    let (table, _) = DeTable::parse_recoverable(&syntax.text);
-    let mut reader = Reader::new(&syntax.text);
+    let (table, errors) = DeTable::parse_recoverable(&source.text);
+    if errors.is_empty() {
+        return read(source, &source.text, &table, Syntax::default());
+    }
+    let mut syntax = syntax::check(&source.text);
+    let text = std::mem::take(&mut syntax.text);
+    read(source, &text, &DeTable::parse_recoverable(&text).0, syntax)
+}
+
+/// Reads the tree of `text`: the file's, but for the statements that `syntax` left out.
+fn read(source: &Arc<Source>, text: &str, table: &Spanned<DeTable<'_>>, syntax: Syntax) -> Result<Config> {
+    let mut reader = Reader::new(text);
     reader.unread.extend(syntax.unread);
     let mut places = Places::default();
     let config = read_root(&mut reader, table.get_ref(), &mut places);
@@ -174,14 +185,14 @@ fn known(reader: &mut Reader<'_>, entry: &Entry<'_>, layer: Layer) -> Option<&'s
     let layers = elsewhere(entry.name);
     if !layers.is_empty() {
         let layers: Vec<String> = layers.iter().map(ToString::to_string).collect();
-        let message = format!("`{}` cannot stand in {}", entry.name, shown(entry, layer));
+        let message = format!("`{}` cannot stand {}", entry.name, place_of(entry, layer));
         let problem = Problem::new(message).at(entry.key).hint(format!("it belongs into {}", layers.join(" or ")));
         reader.problems.push(problem);
         reader.unread.insert(entry.name.to_owned());
         return None;
     }
     let here: Vec<&str> = keys().iter().filter(|it| it.layers.contains(&layer)).map(|it| it.name).collect();
-    let meant = OTHER_WORDS.iter().find(|it| it.0.contains(&entry.name)).map(|it| it.1).filter(|it| here.contains(it));
+    let meant = OTHER_WORDS.iter().find(|it| it.0.contains(&entry.name) && here.contains(&it.1)).map(|it| it.1);
     let meant = meant.or_else(|| suggest::closest(entry.name, here.iter().copied()));
     let hint = match meant {
         Some(it) => {
@@ -191,10 +202,9 @@ fn known(reader: &mut Reader<'_>, entry: &Entry<'_>, layer: Layer) -> Option<&'s
         None if layer == Layer::Root && entry.value.is_table() => {
             format!("a task stands in `[tasks.{0}]`, an environment in `[environments.{0}]`", entry.name)
         }
-        None if here.len() <= 15 => format!("keys here: {}", here.join(", ")),
-        None => "`cargo xtask init` writes a tasks.toml with every key explained".to_owned(),
+        None => format!("keys here: {}", here.join(", ")),
     };
-    let message = format!("unknown key `{}` in {}", entry.name, shown(entry, layer));
+    let message = format!("unknown key `{}` {}", entry.name, place_of(entry, layer));
     reader.problems.push(Problem::new(message).at(entry.key).hint(hint));
     None
 }
@@ -228,10 +238,10 @@ const OTHER_WORDS: &[(&[&str], &str)] = &[
 ];
 
 /// The table that a key stands in, as the user wrote it.
-fn shown(entry: &Entry<'_>, layer: Layer) -> String {
+fn place_of(entry: &Entry<'_>, layer: Layer) -> String {
     match entry.path.rsplit_once(entry.name).map(|it| it.0.trim_end_matches('.')) {
-        Some(table) if !table.is_empty() && layer != Layer::Root => format!("`{table}`"),
-        _ => layer.to_string(),
+        Some(table) if !table.is_empty() => format!("in `{table}`"),
+        _ => format!("at {layer}"),
     }
 }
 

@@ -279,6 +279,9 @@ impl<'t> Reader<'t> {
             (Takes::Command, DeValue::String(line)) => write(list_form(line)),
             (Takes::List, DeValue::String(it)) => write(format!("[{}]", quote(it))),
             (Takes::Logs, DeValue::String(it)) => write(format!("{{ group = {} }}", quote(it))),
+            (Takes::Table(_), DeValue::Array(_)) if raw.starts_with("[[") => {
+                Some(format!("write `{}`", &raw[1..raw.len() - 1]))
+            }
             (Takes::Weights, DeValue::String(it)) => write(format!("{{ {it} = 1 }}")),
             (Takes::Weights, DeValue::Array(it)) => {
                 let names: Option<Vec<&str>> = it.iter().map(|it| it.get_ref().as_str()).collect();
@@ -294,7 +297,7 @@ impl<'t> Reader<'t> {
             (Takes::Boolean, _) => Some("write `true` or `false`".to_owned()),
             (Takes::Number, DeValue::String(it)) if it.parse::<u32>().is_ok() => write(it.to_string()),
             (Takes::Text | Takes::OneOf(_), DeValue::Array(it)) if it.len() == 1 => {
-                it.get(0).and_then(|it| it.get_ref().as_str()).and_then(|it| write(quote(it)))
+                it.first().and_then(|it| it.get_ref().as_str()).and_then(|it| write(quote(it)))
             }
             (Takes::Text | Takes::OneOf(_), value) => self.quoted(value, entry.span).and(write(format!("\"{raw}\""))),
             _ => None,

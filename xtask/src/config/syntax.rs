@@ -13,6 +13,7 @@ use crate::model::Span;
 const MOST: usize = 100;
 
 /// The text that can be read, and what had to be left out.
+#[derive(Default)]
 pub(super) struct Syntax {
     /// The text, statements that cannot be read replaced by blanks; every offset is as it was.
     pub text: String,
@@ -38,13 +39,7 @@ pub(super) struct Mild {
 
 /// Reads the text as far as it can be read.
 pub(super) fn check(text: &str) -> Syntax {
-    let mut syntax = Syntax {
-        text: text.to_owned(),
-        problems: Vec::new(),
-        unread: BTreeSet::new(),
-        header_lost: false,
-        mild: Vec::new(),
-    };
+    let mut syntax = Syntax { text: text.to_owned(), ..Syntax::default() };
     loop {
         let (_, errors) = DeTable::parse_recoverable(&syntax.text);
         let Some(at) = errors.iter().filter(|it| !is_mild(it)).map(|it| place(it, &syntax.text).start).min() else {
@@ -69,11 +64,13 @@ fn leave_out(syntax: &mut Syntax, at: usize) {
     let is_header = text[start..].trim_start().starts_with('[');
     // A header takes the keys below it along: they would be read as another table's.
     let ends = |line: &str| if is_header { starts_header(line) } else { starts_header(line) || key_of(line).is_some() };
+    // What is never closed is noticed at the end of the file.
+    let at_end = at >= text.trim_end().len();
     let mut end = start;
     for line in text[start..].split_inclusive('\n') {
         // Noticed at the first word of a line that is a statement of its own: it is the line before that never ended.
         let word = end + line.len() - line.trim_start().len();
-        if end > start && word >= at && ends(line) {
+        if end > start && (word >= at || at_end) && ends(line) {
             break;
         }
         end += line.len();
@@ -96,8 +93,21 @@ fn leave_out(syntax: &mut Syntax, at: usize) {
 fn statement_start(text: &str, at: usize) -> usize {
     let at = at.min(text.len());
     let starts = std::iter::once(0).chain(text[..at].match_indices('\n').map(|it| it.0 + 1)).collect::<Vec<_>>();
-    let readable = |start: &&usize| DeTable::parse_recoverable(&text[..**start]).1.iter().all(is_mild);
-    starts.iter().rev().find(readable).copied().unwrap_or(0)
+    let errors = |start: usize| DeTable::parse_recoverable(&text[..start]).1;
+    // A string over many lines that is never closed takes the rest of the file: only a line that opens one can be its start.
+    let in_string =
+        errors(text.len()).iter().any(|it| it.message().contains("multi-line") && place(it, text).start >= at);
+    let last = starts.last().copied();
+    starts
+        .iter()
+        .rev()
+        .copied()
+        .filter(|start| {
+            let line = text[*start..].lines().next().unwrap_or_default();
+            !in_string || Some(*start) == last || line.contains("\"\"\"") || line.contains("'''")
+        })
+        .find(|start| errors(*start).iter().all(is_mild))
+        .unwrap_or(0)
 }
 
 /// The problem of the statement between `start` and `end`; `at` is where the parser noticed.
@@ -128,16 +138,20 @@ fn describe(text: &str, start: usize, end: usize, at: usize, is_header: bool) ->
         return Problem::new("this cannot be read as TOML").at(place);
     };
     let found = place(first, statement);
-    let found = token(text, Span { start: start + found.start, end: start + found.end });
+    let mut found = token(text, Span { start: start + found.start, end: start + found.end });
     let written = &text[found.start..found.end];
     let key = statement.split('=').next().unwrap_or_default().trim();
     let message = first.message().split(", expected").next().unwrap_or_default();
     let (message, hint) = match message {
         "key with no value" | "string values must be quoted" => {
             let key = key.split([':', '#', '\n']).next().unwrap_or_default().trim();
-            match text[found.end..].trim_start_matches(' ').starts_with(':') || written.ends_with(':') {
-                true => (format!("`{key}` is followed by `:`"), Some(format!("write `{key} = …`"))),
-                false => (format!("`{key}` has no value"), Some(format!("write `{key} = …`"))),
+            let hint = Some(format!("write `{key} = …`"));
+            if written.starts_with(':') || written.ends_with(':') {
+                (format!("`{key}` is followed by `:`"), hint)
+            } else {
+                let indent = statement.len() - statement.trim_start().len();
+                found = Span { start: start + indent, end: start + indent + key.len() };
+                (format!("`{key}` has no value"), hint)
             }
         }
         "unexpected key or value" => {
@@ -157,6 +171,10 @@ fn describe(text: &str, start: usize, end: usize, at: usize, is_header: bool) ->
             ("the string is never closed".to_owned(), Some(format!("end it with `{mark}`")))
         }
         it if it.contains("escape") => {
+            // The parser points behind the backslash, or at the letter after it.
+            let backslash = text[..found.end].rfind('\\').unwrap_or(found.start);
+            let letter = text[backslash + 1..].chars().next().map_or(0, char::len_utf8);
+            found = Span { start: backslash, end: backslash + 1 + letter };
             let hint = "write `\\\\` for a backslash, or put the string into single quotes";
             ("a backslash begins an unknown escape".to_owned(), Some(hint.to_owned()))
         }
@@ -261,8 +279,8 @@ fn mild(errors: &[Error], text: &str) -> Vec<Mild> {
                         .find(|it| starts_header(&rest[it.0 + 1..]))
                         .map_or(rest.len(), |it| it.0);
                     double_table_until = place.end + next;
-                    Problem::new(format!("the table `{written}` is defined twice"))
-                        .hint("put all keys into one of them")
+                    hides = true;
+                    Problem::new(format!("`{written}` is defined twice")).hint("put everything into one of them")
                 } else {
                     Problem::new(format!("`{written}` is set twice")).hint("keep one of them")
                 }

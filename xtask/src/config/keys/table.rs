@@ -10,6 +10,8 @@ use crate::model::Sourced;
 /// The words of `on-interrupt`.
 const ON_INTERRUPT: Takes = Takes::OneOf(&["stop", "detach"]);
 const RUNNERS: Takes = Takes::OneOf(&["ecs", "docker", "host"]);
+const LAUNCH_TYPES: Takes = Takes::OneOf(&["FARGATE", "EC2", "EXTERNAL"]);
+const PLATFORMS: Takes = Takes::OneOf(&["linux/amd64", "linux/arm64"]);
 const RETRY_ON: Takes = Takes::OneOf(&["spot", "never-started", "any"]);
 
 const ROOT: &[Layer] = &[Layer::Root];
@@ -306,10 +308,10 @@ pub(super) static KEYS: &[Key] = &[
     key(
         "launch-type",
         ANY,
-        Takes::OneOf(&["FARGATE", "EC2", "EXTERNAL"]),
+        LAUNCH_TYPES,
         "instead of capacity providers",
         To::Settings(|it, e, r| {
-            it.launch_type = r.text(e, Text, values::launch_type);
+            it.launch_type = r.text(e, LAUNCH_TYPES, values::launch_type);
         }),
     ),
     key(
@@ -456,10 +458,10 @@ pub(super) static KEYS: &[Key] = &[
     key(
         "platform",
         ANY,
-        Takes::OneOf(&["linux/amd64", "linux/arm64"]),
+        PLATFORMS,
         "of the image; default the base's, or what runs now",
         To::Settings(|it, e, r| {
-            it.platform = r.text(e, Text, values::platform);
+            it.platform = r.text(e, PLATFORMS, values::platform);
         }),
     ),
     key(

@@ -265,11 +265,12 @@ pub fn repository(text: &str) -> Read<String> {
         });
         separated && it.ends_with(fine)
     };
-    if (2..=256).contains(&text.len()) && text.split('/').all(part) {
+    let (first, rest) = text.split_once('/').unwrap_or(("", ""));
+    // A host has the shape of a name too, but nobody means one by it.
+    if (2..=256).contains(&text.len()) && text.split('/').all(part) && !first.ends_with(".amazonaws.com") {
         return Ok(text.to_owned());
     }
     let wrong = Wrong::new(format!("`{text}` is not the name of a repository"));
-    let (first, rest) = text.split_once('/').unwrap_or(("", ""));
     Err(if first.contains(['.', ':']) && registry(first).is_ok() {
         wrong.hint(format!("write `repository = \"{rest}\"`, and `{first}` into `registry`"))
     } else if let Some((name, _)) = text.split_once([':', '@']).filter(|it| it.0.split('/').all(part)) {
