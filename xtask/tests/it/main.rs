@@ -3,3 +3,5 @@
 #![expect(dead_code, reason = "the fake and the harness can do more than the tests of any one day use")]
 
 mod fake;
+mod harness;
+mod harness_tests;
