@@ -188,7 +188,7 @@ async fn image_fact(
         return Ok(ImageFact::Given);
     };
     let destination = Destination::new(task, spec, identity, &aws.region.value)?;
-    let ecr = destination.aws(aws).await?;
+    let ecr = destination.aws(aws);
     publish::image_fact(&ecr, &destination, spec, inputs).await
 }
 
@@ -228,7 +228,7 @@ async fn deployed(
         return Ok(Sourced::new(image.to_owned(), Origin::TaskDefinition));
     };
     let tag = image.strip_prefix(name).and_then(|it| it.strip_prefix(':')).unwrap_or("latest");
-    let ecr = aws.for_registry(Some(&region), None).await?;
+    let ecr = aws.for_registry(Some(&region), None);
     match ecr.image_digest(Some(&account), repository, tag).await {
         Ok(TagFact::Digest(digest)) => Ok(Sourced::new(format!("{name}@{digest}"), Origin::TaskDefinition)),
         Ok(TagFact::NoTag | TagFact::NoRepository) => {
@@ -257,11 +257,8 @@ fn wants_running(task: &ResolvedTask) -> bool {
 
 /// The ARN of the task definition that the service's PRIMARY deployment is at.
 fn service_definition(service: &Value) -> Option<String> {
-    let deployments = service.get("deployments").and_then(Value::as_array);
-    let primary = deployments
-        .and_then(|it| it.iter().find(|it| it.get("status").and_then(Value::as_str) == Some("PRIMARY")))
-        .and_then(|it| it.get("taskDefinition"));
-    primary.or_else(|| service.get("taskDefinition")).and_then(Value::as_str).map(str::to_owned)
+    let of_primary = plan::primary(service).and_then(|it| it.get("taskDefinition"));
+    of_primary.or_else(|| service.get("taskDefinition")).and_then(Value::as_str).map(str::to_owned)
 }
 
 fn newest_revision(answer: &Value) -> Option<NewestRevision> {

@@ -142,8 +142,8 @@ impl Run<'_> {
         let planned = Event::Planned {
             dry_run: self.flags.dry_run,
             lines: plan.lines.clone(),
-            register_task_definition: Some(plan.definition.clone()),
-            run_task: Some(plan.run_task.clone()),
+            register_task_definition: Some(plan::shown(&plan.definition)),
+            run_task: Some(plan::shown(&plan.run_task)),
         };
         ui.emit(planned);
         for warning in &plan.warnings {
