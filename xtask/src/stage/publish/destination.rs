@@ -123,7 +123,70 @@ pub fn ecr_host(host: &str) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::model::{OnInterrupt, Runner, Settings};
+
+    fn sourced(value: Option<&str>) -> Option<Sourced<String>> {
+        value.map(|it| Sourced::default(it.to_owned()))
+    }
+
+    #[test]
+    fn an_environments_registry_wins_and_brings_its_own_credentials() {
+        const ECR: &str = "999988887777.dkr.ecr.eu-west-1.amazonaws.com";
+        for (environments, images, region, registry, profile) in [
+            (None, None, "eu-west-1", Ok("111122223333.dkr.ecr.eu-west-1.amazonaws.com"), true),
+            (None, None, "cn-north-1", Ok("111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn"), true),
+            (None, Some(ECR), "eu-west-1", Ok(ECR), true),
+            (Some("127.0.0.1:4566"), Some(ECR), "eu-west-1", Ok("127.0.0.1:4566"), false),
+            (None, Some("https://x"), "eu-west-1", Err("`registry` must be a host, not `https://x`"), true),
+            (None, Some("x/acme"), "eu-west-1", Err("`registry` must be a host, not `x/acme`"), true),
+        ] {
+            let spec = ImageSpec {
+                name: "app".to_owned(),
+                context: Sourced::default(".".to_owned()),
+                dockerfile: None,
+                target: None,
+                build_args: Default::default(),
+                build_secrets: Vec::new(),
+                build_options: Vec::new(),
+                prepare: None,
+                repository: sourced(Some("acme/app")),
+                registry: sourced(images),
+                registry_profile: sourced(Some("shared")),
+                create_repository: false,
+            };
+            let task = ResolvedTask {
+                task: "t".to_owned(),
+                task_span: None,
+                environment: Sourced::default("e".to_owned()),
+                runner: Sourced::default(Runner::Ecs),
+                image: None,
+                entrypoint: None,
+                command: None,
+                variables: Default::default(),
+                secrets: Default::default(),
+                interactive: false,
+                timeout: None,
+                start_timeout: Sourced::default(Duration::ZERO),
+                on_interrupt: OnInterrupt::Stop,
+                protected: false,
+                rebuild: false,
+                settings: Settings { registry: sourced(environments), ..Settings::default() },
+                warnings: Vec::new(),
+            };
+            let identity = Identity { account: "111122223333".to_owned(), arn: String::new() };
+            let found = Destination::new(&task, &spec, &identity, region);
+            let found = found.map_err(|it| it.to_string());
+            assert_eq!(found.as_ref().map(|it| it.registry.as_str()).map_err(String::as_str), registry);
+            assert!(found.is_err() || found.is_ok_and(|it| it.profile.is_some() == profile), "{registry:?}");
+
+            let nameless = ImageSpec { repository: None, ..spec };
+            let error = Destination::new(&task, &nameless, &identity, region).unwrap_err();
+            assert_eq!(error.to_string(), "image `app` has no `repository` to push to");
+        }
+    }
 
     #[test]
     fn account_and_region_are_read_from_ecr_hosts_only() {
