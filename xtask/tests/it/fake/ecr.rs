@@ -28,8 +28,7 @@ fn find<'a>(state: &'a State, name: &str, registry: Option<&str>) -> Result<&'a 
     let registry = registry.unwrap_or(&state.account);
     let found = state.repositories.iter().find(|it| it.name == name);
     found.ok_or_else(|| {
-        let message =
-            format!("The repository with name '{name}' does not exist in the registry with id '{registry}'");
+        let message = format!("The repository with name '{name}' does not exist in the registry with id '{registry}'");
         Refusal::new("RepositoryNotFoundException", message)
     })
 }
@@ -102,7 +101,8 @@ fn batch_get_image(state: &State, request: &Request) -> Reply {
 fn authorization_token(state: &State, now: Millis) -> Reply {
     let token = aws_smithy_types::base64::encode(format!("AWS:{}", state.ecr_password));
     let endpoint = format!("https://{}.dkr.ecr.{}.amazonaws.com", state.account, state.region);
-    let data = json!({ "authorizationToken": token, "expiresAt": seconds(now + 12 * 3_600_000), "proxyEndpoint": endpoint });
+    let data =
+        json!({ "authorizationToken": token, "expiresAt": seconds(now + 12 * 3_600_000), "proxyEndpoint": endpoint });
     Ok(json!({ "authorizationData": [data] }).to_string())
 }
 
@@ -158,10 +158,6 @@ pub fn add_image(state: &mut State, name: &str, tag: &str, digest: &str, now: Mi
     }
     match repository.images.iter_mut().find(|it| it.digest == digest) {
         Some(image) => image.tags.push(tag.to_owned()),
-        None => repository.images.push(Image {
-            digest: digest.to_owned(),
-            tags: vec![tag.to_owned()],
-            pushed: now,
-        }),
+        None => repository.images.push(Image { digest: digest.to_owned(), tags: vec![tag.to_owned()], pushed: now }),
     }
 }

@@ -107,7 +107,8 @@ fn list_services(state: &State, request: &Request) -> Reply {
 pub fn add_service(state: &mut State, cluster: &str, members: &Value, now: Millis) {
     let cluster = state.cluster(Some(cluster)).expect("the service's cluster exists").clone();
     let name = text(members, "serviceName").to_owned();
-    let definition = definitions::find(state, text(members, "taskDefinition")).expect("the service's definition exists");
+    let definition =
+        definitions::find(state, text(members, "taskDefinition")).expect("the service's definition exists");
     let definition = definition.clone();
     let created = now - 86_400_000;
     let awsvpc = definition.document["networkMode"] == "awsvpc";
@@ -146,7 +147,10 @@ pub fn add_service(state: &mut State, cluster: &str, members: &Value, now: Milli
     put("enableECSManagedTags", json!(true));
     put("propagateTags", json!("NONE"));
     put("enableExecuteCommand", json!(false));
-    put("roleArn", json!(format!("arn:aws:iam::{}:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS", state.account)));
+    put(
+        "roleArn",
+        json!(format!("arn:aws:iam::{}:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS", state.account)),
+    );
     for (name, value) in members.as_object().into_iter().flatten() {
         put(name, value.clone());
     }
@@ -158,8 +162,15 @@ pub fn add_service(state: &mut State, cluster: &str, members: &Value, now: Milli
     if !service.contains_key("deployments") {
         let mut primary = Map::new();
         for name in [
-            "taskDefinition", "desiredCount", "runningCount", "pendingCount", "launchType", "capacityProviderStrategy",
-            "platformFamily", "networkConfiguration", "createdAt",
+            "taskDefinition",
+            "desiredCount",
+            "runningCount",
+            "pendingCount",
+            "launchType",
+            "capacityProviderStrategy",
+            "platformFamily",
+            "networkConfiguration",
+            "createdAt",
         ] {
             service.get(name).map(|it| primary.insert(name.to_owned(), it.clone()));
         }

@@ -63,8 +63,11 @@ impl Fault {
                 let message = format!(
                     "User: {caller} is not authorized to perform: {action} because no identity-based policy allows the {action} action"
                 );
-                Refusal::new(if sts { "AccessDenied" } else { "AccessDeniedException" }, message)
-                    .status(if sts { 403 } else { 400 })
+                Refusal::new(if sts { "AccessDenied" } else { "AccessDeniedException" }, message).status(if sts {
+                    403
+                } else {
+                    400
+                })
             }
             Fault::ExpiredToken if sts => {
                 Refusal::new("ExpiredToken", "The security token included in the request is expired").status(403)

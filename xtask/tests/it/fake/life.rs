@@ -266,7 +266,8 @@ impl Life {
     /// Every line has the timestamp of the container's end.
     pub fn same_millisecond(mut self) -> Life {
         let end = self.main.runs.unwrap_or(0);
-        self.main.lines = Arc::new(self.main.lines.iter().map(|it| Line { at: end, seen: end, ..it.clone() }).collect());
+        self.main.lines =
+            Arc::new(self.main.lines.iter().map(|it| Line { at: end, seen: end, ..it.clone() }).collect());
         self
     }
 

@@ -37,7 +37,8 @@ struct Stream {
 fn get_log_events(state: &mut State, request: &Request, now: Millis) -> Reply {
     let group = request.str("logGroupName").or_else(|| request.str("logGroupIdentifier")).unwrap_or_default();
     let name = request.str("logStreamName").unwrap_or_default();
-    let not_found = |what: &str| Refusal::new("ResourceNotFoundException", format!("The specified log {what} does not exist."));
+    let not_found =
+        |what: &str| Refusal::new("ResourceNotFoundException", format!("The specified log {what} does not exist."));
     if !state.groups.iter().any(|it| it == group) {
         return Err(not_found("group"));
     }

@@ -150,7 +150,8 @@ impl Core {
             status: 0,
             answer: String::new(),
         });
-        let latency = inner.latency.as_mut().map_or(0, |(random, range)| range.start + random.below(range.end - range.start));
+        let latency =
+            inner.latency.as_mut().map_or(0, |(random, range)| range.start + random.below(range.end - range.start));
         let slow = if let Some(Fault::Slow(span)) = fault { self.clock.real(span) } else { Duration::ZERO };
         Exchange { index, nth, request, fault, latency: Duration::from_millis(latency), slow }
     }
@@ -161,8 +162,10 @@ impl Core {
         let inner = &mut *self.lock();
         let request = &exchange.request;
         read_pushes(inner, now);
-        let refusal =
-            exchange.fault.as_ref().and_then(|it| it.refusal(request.service, &request.operation, &inner.state.caller_arn()));
+        let refusal = exchange
+            .fault
+            .as_ref()
+            .and_then(|it| it.refusal(request.service, &request.operation, &inner.state.caller_arn()));
         let acts = exchange.fault.as_ref().is_none_or(Fault::acts);
         let answer = if acts {
             let reply = handle(&mut inner.state, request, now).unwrap_or_else(|problem| {
@@ -314,8 +317,7 @@ impl Fake {
             pushes_read: 0,
             date_is_fake: false,
         };
-        let core =
-            Arc::new(Core { clock: Clock::new(speed), inner: Mutex::new(inner), hooks: Mutex::new(Vec::new()) });
+        let core = Arc::new(Core { clock: Clock::new(speed), inner: Mutex::new(inner), hooks: Mutex::new(Vec::new()) });
         let door = http::Door::open(Arc::clone(&core));
         Fake { core, door }
     }
@@ -481,6 +483,11 @@ impl Fake {
     fn add_hook(&self, point: Point, moment: Moment, run: Box<dyn FnOnce() + Send>) {
         let mut hooks = self.core.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         hooks.push(Hook { point, moment, run });
+    }
+
+    /// Other pages from now on: see [`Fake::log_pages`].
+    pub fn set_log_pages(&self, seed: u64, most: u64, empty: u64) {
+        self.core.lock().state.paging = Paging { seed, most, random: true, empty };
     }
 
     /// Moves the clock on.

@@ -45,7 +45,8 @@ pub fn longest_chain<'a>(records: &'a [Record], until: Option<&str>) -> Vec<&'a 
         let last = records.iter().find(|it| it.request.operation == until);
         last.unwrap_or_else(|| panic!("there was no {until}"))
     });
-    let mut sorted: Vec<&Record> = records.iter().filter(|it| last.is_none_or(|last| it.arrived <= last.arrived)).collect();
+    let mut sorted: Vec<&Record> =
+        records.iter().filter(|it| last.is_none_or(|last| it.arrived <= last.arrived)).collect();
     sorted.sort_by_key(|it| it.arrived);
     // For each the length of the longest chain that ends there, and the link before it.
     let mut lengths: Vec<(usize, Option<usize>)> = Vec::new();

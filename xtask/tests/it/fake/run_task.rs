@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::definitions::{self, Definition, check_shape, check_tags, is_fargate_size, list, text};
+use super::definitions::{self, Definition, check_shape, check_tags, is_fargate_size, list, plain_size, text};
 use super::life::Millis;
 use super::state::{State, Task, TokenUse};
 use super::tasks;
@@ -62,7 +62,8 @@ pub fn run(state: &mut State, request: &Request, now: Millis) -> Reply {
     let (mut arns, mut documents, mut failures) = (Vec::new(), Vec::new(), json!([]));
     match state.next_failures.pop_front() {
         Some(reasons) => {
-            let instance = format!("arn:aws:ecs:{}:{}:container-instance/{}", state.region, state.account, cluster.name);
+            let instance =
+                format!("arn:aws:ecs:{}:{}:container-instance/{}", state.region, state.account, cluster.name);
             let reasons = reasons.into_iter().map(|(reason, detail)| {
                 let mut failure = json!({ "reason": reason });
                 // Of an instance that was looked at; capacity that is nowhere has no ARN.
@@ -143,8 +144,7 @@ fn check(body: &Value, definition: &Definition, capacity_providers: &[String]) -
         return Err(Refusal::parameter("Count must be between 1 and 10."));
     }
     if let Some(started_by) = body["startedBy"].as_str()
-        && (started_by.len() > 128
-            || !started_by.chars().all(|it| it.is_ascii_alphanumeric() || "-_/".contains(it)))
+        && (started_by.len() > 128 || !started_by.chars().all(|it| it.is_ascii_alphanumeric() || "-_/".contains(it)))
     {
         return Err(Refusal::parameter(format!("startedBy has characters that are not allowed: {started_by}")));
     }
@@ -168,7 +168,8 @@ fn check(body: &Value, definition: &Definition, capacity_providers: &[String]) -
     }
     for volume in list(body, "volumeConfigurations") {
         let name = text(volume, "name");
-        if !list(&definition.document, "volumes").any(|it| text(it, "name") == name && it["configuredAtLaunch"] == true) {
+        if !list(&definition.document, "volumes").any(|it| text(it, "name") == name && it["configuredAtLaunch"] == true)
+        {
             return Err(Refusal::parameter(format!("The volume {name} is not configured at launch.")));
         }
     }
@@ -196,12 +197,15 @@ fn check_capacity(body: &Value, definition: &Definition, capacity_providers: &[S
         ));
     }
     if let Some(unknown) = strategy.iter().find(|it| !capacity_providers.iter().any(|known| known == *it)) {
-        let message = format!("The specified capacity provider '{unknown}' was not found. Specify a valid name and try again.");
+        let message =
+            format!("The specified capacity provider '{unknown}' was not found. Specify a valid name and try again.");
         return Err(Refusal::parameter(message));
     }
     let is_fargate = |it: &&str| it.starts_with("FARGATE");
     if strategy.iter().any(is_fargate) && !strategy.iter().all(|it| is_fargate(it)) {
-        return Err(Refusal::parameter("A strategy cannot have both Fargate and Auto Scaling group capacity providers."));
+        return Err(Refusal::parameter(
+            "A strategy cannot have both Fargate and Auto Scaling group capacity providers.",
+        ));
     }
     let fargate = launch_type == Some("FARGATE") || strategy.iter().any(is_fargate);
     let needed = if fargate { "FARGATE" } else { "EC2" };
@@ -262,8 +266,9 @@ fn check_overrides(body: &Value, definition: &Definition, fargate: bool) -> Resu
         }
     }
     let of_task = |member: &str| overrides.get(member).or(definition.document.get(member)).and_then(Value::as_str);
-    let (cpu, memory) = (of_task("cpu").unwrap_or_default(), of_task("memory").unwrap_or_default());
-    if fargate && !is_fargate_size(cpu, memory) {
+    let size = |member: &str| plain_size(of_task(member).unwrap_or_default());
+    let (cpu, memory) = (size("cpu"), size("memory"));
+    if fargate && !is_fargate_size(&cpu, &memory) {
         let message = format!("No Fargate configuration exists for given values: {cpu} CPU, {memory} memory.");
         return Err(Refusal::parameter(message));
     }
