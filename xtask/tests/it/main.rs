@@ -6,3 +6,4 @@ mod fake;
 mod fake_tests;
 mod harness;
 mod harness_tests;
+mod tidy;
