@@ -11,6 +11,7 @@ pub const VERSION: u32 = 1;
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the fields of `--format json`; README describes them")]
 pub enum Event {
     /// The name is resolved: what will run where. Nothing was asked or written yet.
     Resolved {
@@ -42,6 +43,9 @@ pub enum Event {
         task_arn: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         cluster: Option<String>,
+        /// Its page in AWS's console; only where AWS itself was called, see `ui::console_url`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        console_url: Option<String>,
     },
     /// The ECS task's status changed, or (in plain output) still is what it was.
     Status {
@@ -72,6 +76,9 @@ pub enum Event {
         line: Option<usize>,
         #[serde(skip_serializing_if = "Option::is_none")]
         column: Option<usize>,
+        /// What had already been done when it failed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        done: Option<String>,
     },
 }
 

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::event::Event;
+pub use crate::model::LogEnd;
 use crate::model::{EcsTask, LogEvent, OnInterrupt};
 use crate::verdict::OurDoing;
 
@@ -23,7 +24,7 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(500);
 const EMPTY_PAGE_PAUSE: Duration = Duration::from_millis(50);
 /// The log counts as complete when its end has not moved for this long after the container stopped.
 const QUIET: Duration = Duration::from_secs(3);
-/// No page at all for this long after STOPPED: the log is given up as it is.
+/// Nothing new for this long after STOPPED, and no clear end either: the log is given up as it is.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 /// The longest pause after faults.
 const MAX_BACKOFF: Duration = Duration::from_secs(15);
@@ -47,6 +48,7 @@ pub struct Target {
 
 /// Something that was learnt.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "`cause` is for people; `passing`: the same call may succeed later")]
 pub enum Fact {
     /// DescribeTasks knows the ECS task.
     Described(Box<EcsTask>),
@@ -58,6 +60,8 @@ pub enum Fact {
     Page { events: Vec<LogEvent>, next_token: Option<String> },
     /// Group or stream do not exist (yet).
     LogMissing(String),
+    /// The lines of the last [`Action::Print`] are taken: the next ones may come.
+    Printed,
     /// Reading the log failed.
     LogFailed { cause: String, passing: bool },
     /// StopTask was accepted.
@@ -81,23 +85,10 @@ pub enum Action {
     Stop(String),
     /// Tell the user.
     Tell(Event),
-    /// Print these lines of the task.
+    /// Print these lines of the task, and say [`Fact::Printed`]: until then nothing more is read.
     Print(Vec<LogEvent>),
     /// It is over.
     Finish(Box<Finish>),
-}
-
-/// Whether the printed log is whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LogEnd {
-    /// Its end did not move for long enough after the container stopped.
-    Complete,
-    /// There never was a container that could write.
-    NeverStarted,
-    /// Lines may be missing; why.
-    MayBeCut(String),
-    /// It was still being written.
-    Open,
 }
 
 /// How following ended.
@@ -167,13 +158,17 @@ pub struct Follow {
     log_token: Option<String>,
     log_at: Option<Duration>,
     log_in_flight: bool,
+    /// Whether lines wait for a slow reader of stdout. Meanwhile the log is neither read nor given up.
+    printing: bool,
     log_backoff: Backoff,
     /// Since when the log's end has not moved; reset by every event, by every new token and by the container's stop.
     quiet_since: Option<Duration>,
     /// Whether a read has found the end unmoved for [`QUIET`] after the container's stop.
     drained: bool,
-    /// The last page of any kind.
-    page_at: Option<Duration>,
+    /// Whether there was a page of any kind.
+    had_page: bool,
+    /// When the output last grew, or was last taken by a slow reader.
+    grown_at: Option<Duration>,
     log_fault: Option<String>,
     stop: Stop,
     ours: Option<OurDoing>,
@@ -196,10 +191,12 @@ impl Follow {
             log_token: None,
             log_at: None,
             log_in_flight: false,
+            printing: false,
             log_backoff: Backoff::default(),
             quiet_since: None,
             drained: false,
-            page_at: None,
+            had_page: false,
+            grown_at: None,
             log_fault: None,
             stop: Stop::No,
             ours: None,
@@ -223,6 +220,10 @@ impl Follow {
             Fact::Missing(reason) => self.missing(&reason, now, &mut actions),
             Fact::DescribeFailed { cause, passing } => self.describe_failed(cause, passing, now, &mut actions),
             Fact::Page { events, next_token } => self.page(events, next_token, now, &mut actions),
+            Fact::Printed => {
+                self.printing = false;
+                self.grown_at = Some(now);
+            }
             Fact::LogMissing(message) => self.log_missing(&message, now),
             Fact::LogFailed { cause, passing } => self.log_failed(cause, passing, now, &mut actions),
             Fact::StopAccepted => {
@@ -240,7 +241,7 @@ impl Follow {
 
     /// When to call [`Follow::on`] with [`Fact::Tick`] if nothing else happens.
     pub fn wake_at(&self) -> Duration {
-        let mut times = vec![self.describe_at, self.log_at];
+        let mut times = vec![self.describe_at, self.log_at.filter(|_| !self.printing)];
         if let Stop::Wanted { at, in_flight: false, .. } = self.stop {
             times.push(Some(at));
         }
@@ -250,8 +251,10 @@ impl Follow {
                 None => times.push(self.target.start_timeout),
             }
         }
-        if let Some(stopped) = self.stopped_since {
-            times.push(Some(self.page_at.unwrap_or_default().max(stopped) + DRAIN_LIMIT));
+        if let Some(stopped) = self.stopped_since
+            && !self.printing
+        {
+            times.push(Some(self.grown_at.unwrap_or_default().max(stopped) + DRAIN_LIMIT));
         }
         times.into_iter().flatten().min().unwrap_or(Duration::MAX)
     }
@@ -324,7 +327,7 @@ impl Follow {
         self.log_in_flight = false;
         self.log_backoff = Backoff::default();
         self.log_fault = None;
-        self.page_at = Some(now);
+        self.had_page = true;
         let moved = !events.is_empty();
         // A missing token is taken for an unmoved one: asking with the old one again is always right.
         let at_end = next_token.is_none() || next_token == self.log_token;
@@ -332,6 +335,8 @@ impl Follow {
             self.log_token = next_token;
         }
         if moved {
+            self.grown_at = Some(now);
+            self.printing = true;
             actions.push(Action::Print(events));
         }
         if !at_end || moved {
@@ -434,8 +439,8 @@ impl Follow {
                 task.started_at.is_none()
                     && task.container(&self.target.container).is_none_or(|it| it.exit_code.is_none())
             });
-            let given_up = now >= self.page_at.unwrap_or_default().max(stopped) + DRAIN_LIMIT;
-            if (never_started && self.page_at.is_none()) || self.drained || given_up {
+            let given_up = now >= self.grown_at.unwrap_or_default().max(stopped) + DRAIN_LIMIT;
+            if !self.printing && ((never_started && !self.had_page) || self.drained || given_up) {
                 self.finish(How::Stopped, actions);
             }
         }
@@ -458,7 +463,7 @@ impl Follow {
             self.describe_at = None;
             actions.push(Action::Describe);
         }
-        if self.log_at.is_some_and(|at| at <= now) {
+        if !self.printing && self.log_at.is_some_and(|at| at <= now) {
             self.log_at = None;
             self.log_in_flight = true;
             actions.push(Action::ReadLog(self.log_token.clone()));
@@ -473,7 +478,7 @@ impl Follow {
         if self.drained {
             return LogEnd::Complete;
         }
-        if task.started_at.is_none() && self.page_at.is_none() {
+        if task.started_at.is_none() && !self.had_page {
             return LogEnd::NeverStarted;
         }
         let why = match &self.log_fault {
@@ -516,3 +521,6 @@ pub fn words(duration: Duration) -> String {
         _ => format!("{hours}h{minutes}m{seconds}s"),
     }
 }
+
+#[cfg(test)]
+mod tests;

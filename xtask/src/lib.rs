@@ -3,9 +3,41 @@
 //! A library, so that another workspace's xtask can call it; `main.rs` is a few lines. ARCHITECTURE.md has the map of the floors.
 
 pub mod aws;
+pub mod config;
+pub mod context;
+pub mod cx;
 pub mod error;
 pub mod event;
+pub mod fingerprint;
+pub mod flags;
 pub mod follow;
 pub mod hints;
 pub mod model;
+pub mod plan;
+pub mod resolve;
+pub mod stage;
+pub mod tools;
+pub mod ui;
+pub mod verb;
 pub mod verdict;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::flags::Cli;
+
+/// Does what the command line says and returns the process's exit code. `arguments`: the program's name first, as in
+/// `std::env::args_os()`.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; clap tells the two apart, and prints each to its own stream.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(error::exit::REFUSED));
+        }
+    };
+    ExitCode::from(verb::dispatch(cli))
+}

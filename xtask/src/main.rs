@@ -1,2 +1,5 @@
-//! skeleton
-fn main() {}
+//! The binary: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    xtask::main(std::env::args_os())
+}

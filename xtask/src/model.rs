@@ -30,6 +30,7 @@ pub struct Source {
 
 /// Where a value came from. The plan shows it beside each value.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants say what their fields are")]
 pub enum Origin {
     /// A flag of the command line, for example `--cpu`.
     Flag(&'static str),
@@ -274,6 +275,8 @@ pub struct Settings {
     pub variables: BTreeMap<String, Sourced<String>>,
     pub secrets: BTreeMap<String, Sourced<SecretReference>>,
     pub tags: BTreeMap<String, Sourced<String>>,
+    /// Over the `build-args` of the image that is built.
+    pub build_args: BTreeMap<String, Sourced<String>>,
 }
 
 /// `retry = { on, attempts }`.
@@ -423,6 +426,7 @@ pub struct NewestRevision {
 
 /// What is known of the image before anything is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants say what their fields are")]
 pub enum ImageFact {
     /// An `[images.X]` whose inputs are fingerprinted.
     Content {
@@ -480,6 +484,7 @@ pub struct Facts {
 
 /// The image of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants say what their fields are")]
 pub enum PlannedImage {
     /// Build and push `registry/repository:tag` for `platform`, after creating the repository where `create`.
     Build { registry: String, repository: String, tag: String, platform: String, create: bool },
@@ -643,7 +648,7 @@ pub struct LogEvent {
 // --------------------------------------------------------------------------------------------------------------- endings
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// The chosen container exited with 0 by itself.
@@ -667,6 +672,7 @@ pub enum Outcome {
     /// Nothing had to run.
     Skipped,
     /// ECS no longer knows.
+    #[default]
     Unknown,
 }
 
@@ -709,8 +715,39 @@ pub struct Timings {
     pub total: Option<f64>,
 }
 
+/// Whether the printed output is whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogEnd {
+    /// Its end did not move for long enough after the container stopped.
+    Complete,
+    /// There never was a container that could write.
+    NeverStarted,
+    /// Lines may be missing; why.
+    MayBeCut(String),
+    /// It was still being written.
+    Open,
+}
+
+impl LogEnd {
+    /// The word of the JSON event.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            LogEnd::Complete => "complete",
+            LogEnd::NeverStarted => "never-started",
+            LogEnd::MayBeCut(_) => "may-be-cut",
+            LogEnd::Open => "open",
+        }
+    }
+}
+
+impl Serialize for LogEnd {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 /// The end of a run: everything the last event says.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Ending {
     /// How it ended.
     pub outcome: Outcome,
@@ -736,6 +773,9 @@ pub struct Ending {
     /// The chosen container's reason, verbatim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_reason: Option<String>,
+    /// Whether the output is whole; absent where it was not read from CloudWatch Logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogEnd>,
     /// In one sentence, for people: what happened where the outcome alone does not say it.
     #[serde(skip)]
     pub explanation: Option<String>,

@@ -1,8 +1,11 @@
 //! ECR: content tags, the login, and creating a repository.
 
+use aws_config::Region;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_sdk_ecr::types::{EncryptionConfiguration, ImageIdentifier, ImageScanningConfiguration, ImageTagMutability};
 
-use super::{Aws, AwsError};
+use super::{Aws, AwsError, http_client};
 
 /// A login for a registry. `Debug` leaves the password out.
 #[derive(Clone)]
@@ -31,6 +34,24 @@ pub enum TagFact {
 }
 
 impl Aws {
+    /// The same environment with ECR in another region, or with the credentials of another profile (`registry-profile`). A login is
+    /// good for the registries of its own region only.
+    ///
+    /// Keys in the environment do not beat this profile, as they beat the environment's: it is named for this registry alone, and
+    /// they belong to another account.
+    pub fn for_registry(&self, region: Option<&str>, profile: Option<&str>) -> Aws {
+        let region = Region::new(region.unwrap_or(&self.region.value).to_owned());
+        let mut config = aws_sdk_ecr::config::Builder::from(&self.config).region(region.clone());
+        if let Some(profile) = profile {
+            let surroundings =
+                ProviderConfig::without_region().with_region(Some(region)).with_http_client(http_client());
+            let provider =
+                ProfileFileCredentialsProvider::builder().configure(&surroundings).profile_name(profile).build();
+            config = config.credentials_provider(provider);
+        }
+        Aws { ecr: aws_sdk_ecr::Client::from_conf(config.build()), ..self.clone() }
+    }
+
     /// The digest that a tag points to. `registry_id`: another account's, by number.
     pub async fn image_digest(
         &self,
@@ -77,11 +98,13 @@ impl Aws {
         Ok(Login { username: username.to_owned(), password: password.to_owned() })
     }
 
-    /// Creates a repository with immutable tags that scans what is pushed. That it exists already is fine.
-    pub async fn create_repository(&self, repository: &str) -> Result<(), AwsError> {
+    /// Creates a repository with immutable tags that scans what is pushed. That it exists already is fine. `registry_id`: another
+    /// account's, by number.
+    pub async fn create_repository(&self, registry_id: Option<&str>, repository: &str) -> Result<(), AwsError> {
         let answer = self
             .ecr
             .create_repository()
+            .set_registry_id(registry_id.map(str::to_owned))
             .repository_name(repository)
             .image_tag_mutability(ImageTagMutability::Immutable)
             .image_scanning_configuration(ImageScanningConfiguration::builder().scan_on_push(true).build())

@@ -1,0 +1,249 @@
+//! The whole command line: every verb and flag, and what each means in the words of `model`. Behaviour is in `verb/`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::config::values;
+use crate::model::{Origin, Selection, Sourced};
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask                                    what there is to run
+  cargo xtask run db-migrate                     in the default environment
+  cargo xtask run db-migrate -e staging          on ECS, with the code at hand
+  cargo xtask run db-migrate -e staging --dry-run
+  cargo xtask run backfill -e staging -- --since 2026-01-01
+
+The task's output is on stdout, everything else on stderr. Exit codes: the task's own;
+2 refused, nothing was written; 124 timed out; 125 docker, AWS or this tool failed, or ECS
+never started it or killed it; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM.";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  cargo xtask run db-migrate -e staging
+  cargo xtask run db-migrate -e production --yes            where there is no terminal
+  cargo xtask run backfill -e staging --var BATCH=50 -- --since 2026-01-01
+  cargo xtask run db-migrate -e staging --image ACCOUNT.dkr.ecr.REGION.amazonaws.com/app@sha256:...
+
+Exit codes: the task's own; 2 refused, nothing was written; 124 timed out; 125 docker, AWS or
+this tool failed, or ECS never started it or killed it; 129, 130, 143 ended by SIGHUP, SIGINT,
+SIGTERM; 0 for --detach.";
+
+/// Runs an application's one-off jobs on AWS ECS
+#[derive(Debug, Parser)]
+#[command(
+    name = "xtask",
+    bin_name = "cargo xtask",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = EXAMPLES,
+    subcommand_help_heading = "Commands",
+    arg_required_else_help = false
+)]
+pub struct Cli {
+    /// Before or behind the verb.
+    #[command(flatten)]
+    pub everywhere: Everywhere,
+    /// `list` if there is none.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// The flags that every verb takes.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Everywhere {
+    /// The environment of tasks.toml; XTASK_ENV says it too
+    #[arg(short, long, value_name = "ENV", global = true)]
+    pub env: Option<String>,
+    /// The AWS profile, before AWS_PROFILE and tasks.toml's
+    #[arg(long, value_name = "NAME", global = true)]
+    pub profile: Option<String>,
+    /// The AWS region, before tasks.toml's
+    #[arg(long, value_name = "REGION", global = true)]
+    pub region: Option<String>,
+    /// How to say what happens: for people, or one JSON object a line on stdout
+    #[arg(long, value_enum, default_value_t = Format::Human, value_name = "FORMAT", global = true)]
+    pub format: Format,
+    /// No redrawn line, no colours, no commands for GitHub Actions
+    #[arg(long, global = true)]
+    pub plain: bool,
+    /// Only the task's output, warnings and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Also each AWS call and each command that is run
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// The tasks file [default: tasks.toml here or in the nearest folder above]
+    #[arg(long, value_name = "PATH", global = true)]
+    pub file: Option<PathBuf>,
+}
+
+/// `--format`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Human,
+    /// For programs
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List the tasks [default]
+    List,
+    /// Run a task
+    Run(Box<Run>),
+    /// Write a commented tasks.toml
+    Init,
+    /// Print the completion script of a shell
+    Completions(Completions),
+    /// Print the candidates for the last word; what the completion scripts call
+    #[command(hide = true)]
+    Complete(Complete),
+}
+
+/// `run`
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = RUN_EXAMPLES)]
+pub struct Run {
+    /// The task's name in tasks.toml
+    pub task: String,
+    /// Appended to the task's command, each one argument
+    #[arg(last = true, value_name = "ARGS")]
+    pub arguments: Vec<String>,
+    /// Read and decide everything, show it, and write nothing
+    #[arg(long, conflicts_with = "detach")]
+    pub dry_run: bool,
+    /// Start the ECS task and leave it running
+    #[arg(long)]
+    pub detach: bool,
+    /// Run this image, a full reference, instead of building one
+    #[arg(long, value_name = "REF", conflicts_with = "rebuild")]
+    pub image: Option<String>,
+    /// Build the image anew although its inputs have not changed
+    #[arg(long)]
+    pub rebuild: bool,
+    /// The base task definition, before tasks.toml's and the service's
+    #[arg(long, value_name = "ARN")]
+    pub task_definition: Option<String>,
+    /// Set a variable of the task's process (can be repeated)
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = parse_variable)]
+    pub variables: Vec<(String, String)>,
+    /// CPU units, or vCPU: 1024, "1 vCPU"
+    #[arg(long, value_name = "CPU", value_parser = parse_cpu)]
+    pub cpu: Option<u32>,
+    /// MiB, or with a unit: 2048, "2 GB"
+    #[arg(long, value_name = "MEMORY", value_parser = parse_memory)]
+    pub memory: Option<u32>,
+    /// Stop it when it has run for so long: 90s, 15m, 1h30m
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Confirm a run in a protected environment
+    #[arg(long)]
+    pub yes: bool,
+    /// The id of this run, instead of a random one: letters, digits, - and _
+    #[arg(long, value_name = "ID", value_parser = parse_run_id)]
+    pub run_id: Option<String>,
+}
+
+/// `completions`
+#[derive(Debug, Clone, Args)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// The shells that there is a completion script for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "each is the program of that name")]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+/// `complete`
+#[derive(Debug, Clone, Args)]
+pub struct Complete {
+    /// The words behind `cargo xtask`, the one to complete last
+    #[arg(last = true)]
+    pub words: Vec<OsString>,
+}
+
+impl Cli {
+    /// The command line's own description, for completion and the tests of the documentation.
+    pub fn description() -> clap::Command {
+        Cli::command()
+    }
+}
+
+impl Run {
+    /// What the command line and the process environment (`variable` reads it) choose.
+    pub fn selection(&self, everywhere: &Everywhere, variable: impl Fn(&str) -> Option<String>) -> Selection {
+        let flag =
+            |name: &'static str, value: &Option<String>| value.clone().map(|it| Sourced::new(it, Origin::Flag(name)));
+        let or_variable = |flag: Option<Sourced<String>>, name: &'static str| {
+            flag.or_else(|| {
+                variable(name).filter(|it| !it.is_empty()).map(|it| Sourced::new(it, Origin::Variable(name)))
+            })
+        };
+        Selection {
+            task: self.task.clone(),
+            environment: or_variable(flag("--env", &everywhere.env), "XTASK_ENV"),
+            profile: or_variable(flag("--profile", &everywhere.profile), "AWS_PROFILE"),
+            region: flag("--region", &everywhere.region),
+            image: flag("--image", &self.image),
+            rebuild: self.rebuild,
+            variables: self.variables.clone(),
+            cpu: self.cpu.map(|it| Sourced::new(it, Origin::Flag("--cpu"))),
+            memory: self.memory.map(|it| Sourced::new(it, Origin::Flag("--memory"))),
+            timeout: self.timeout.map(|it| Sourced::new(it, Origin::Flag("--timeout"))),
+            task_definition: flag("--task-definition", &self.task_definition),
+            arguments: self.arguments.clone(),
+            ci: variable("CI").is_some_and(|it| !matches!(it.as_str(), "" | "0" | "false")),
+        }
+    }
+}
+
+fn parse_variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+fn parse_cpu(text: &str) -> Result<u32, String> {
+    values::cpu(text).map_err(as_text)
+}
+
+fn parse_memory(text: &str) -> Result<u32, String> {
+    values::memory(text).map_err(as_text)
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    values::duration(text).map_err(as_text)
+}
+
+fn as_text(wrong: values::Wrong) -> String {
+    match wrong.hint {
+        Some(hint) => format!("{}: {hint}", wrong.message),
+        None => wrong.message,
+    }
+}
+
+fn parse_run_id(text: &str) -> Result<String, String> {
+    // It is a part of `startedBy`, which ECS limits to 128 of these characters.
+    let fits = (1..=48).contains(&text.len());
+    if fits && text.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-' || it == b'_') {
+        return Ok(text.to_owned());
+    }
+    Err("expected 1 to 48 letters, digits, `-` and `_`".to_owned())
+}

@@ -1,0 +1,373 @@
+//! A little world around the state machine: ECS and CloudWatch Logs answer from a script, on a clock that only moves forward.
+
+use super::*;
+use crate::model::{EcsContainer, Timestamp};
+
+const TIMEOUT: Duration = Duration::from_secs(600);
+
+fn seconds(n: f64) -> Duration {
+    Duration::from_secs_f64(n)
+}
+
+fn target() -> Target {
+    Target {
+        arn: "arn:aws:ecs:eu-west-1:111122223333:task/staging/0123".to_owned(),
+        container: "app".to_owned(),
+        timeout: Some(TIMEOUT),
+        start_timeout: Some(Duration::from_secs(300)),
+        on_interrupt: OnInterrupt::Stop,
+        launched_here: true,
+    }
+}
+
+/// What happens to the ECS task and its log, in seconds.
+#[derive(Debug, Clone)]
+struct World {
+    running: f64,
+    /// The container's end; the ECS task is STOPPED `grace` later.
+    ends: f64,
+    grace: f64,
+    /// When each line can be read.
+    lines: Vec<f64>,
+    /// The stream exists from here on.
+    stream: f64,
+    /// Lines a page.
+    page: usize,
+    /// Every n-th read gives an empty page with a new token although there are lines behind it.
+    empty_every: usize,
+    /// Pages that take so long to be taken by stdout.
+    slow_output: f64,
+    /// How long an answer takes.
+    latency: f64,
+    /// StopTask answers this often with a fault first.
+    stop_faults: usize,
+    signals: Vec<(f64, u8)>,
+}
+
+impl Default for World {
+    fn default() -> World {
+        World {
+            running: 5.0,
+            ends: 20.0,
+            grace: 5.0,
+            lines: vec![6.0, 7.0, 19.9],
+            stream: 6.0,
+            page: 2,
+            empty_every: 0,
+            slow_output: 0.0,
+            latency: 0.05,
+            stop_faults: 0,
+            signals: Vec::new(),
+        }
+    }
+}
+
+struct Run {
+    finish: Finish,
+    printed: Vec<usize>,
+    at: f64,
+    n_describes: usize,
+    n_reads: usize,
+    stops: Vec<String>,
+    told: Vec<String>,
+}
+
+fn task_at(world: &World, stop_at: Option<f64>, now: f64) -> EcsTask {
+    let ends = stop_at.map_or(world.ends, |it| it.min(world.ends));
+    let by_us = stop_at.is_some_and(|it| it < world.ends);
+    let status = match now {
+        _ if now >= ends + world.grace => "STOPPED",
+        _ if now >= ends => "DEPROVISIONING",
+        _ if now >= world.running => "RUNNING",
+        _ => "PENDING",
+    };
+    let over = now >= ends;
+    let started = ends > world.running && now >= world.running;
+    EcsTask {
+        arn: target().arn,
+        last_status: Some(status.to_owned()),
+        started_at: started.then_some(Timestamp(1)),
+        stop_code: (status == "STOPPED")
+            .then(|| if by_us { "UserInitiated" } else { "EssentialContainerExited" }.to_owned()),
+        containers: vec![EcsContainer {
+            name: "app".to_owned(),
+            last_status: Some(if over { "STOPPED" } else { status }.to_owned()),
+            exit_code: (over && (started || ends > world.running)).then_some(0),
+            ..EcsContainer::default()
+        }],
+        ..EcsTask::default()
+    }
+}
+
+/// Runs the machine in the world until it finishes.
+fn run(world: &World, target: Target) -> Run {
+    let mut machine = Follow::new(target);
+    let mut now = 0.0_f64;
+    // Answers under way: when they come, and what they are.
+    let mut under_way: Vec<(f64, Fact)> = world.signals.iter().map(|(at, it)| (*at, Fact::Signal(*it))).collect();
+    let mut run = Run {
+        finish: Finish { how: How::Stopped, task: None, ours: None, log: LogEnd::Open, stop_failed: None },
+        printed: Vec::new(),
+        at: 0.0,
+        n_describes: 0,
+        n_reads: 0,
+        stops: Vec::new(),
+        told: Vec::new(),
+    };
+    let mut stop_at = None;
+    let mut actions = machine.on(Fact::Tick, Duration::ZERO);
+    for _ in 0..1_000_000 {
+        let (mut describes, mut reads, mut prints) = (0, 0, 0);
+        for action in actions {
+            match action {
+                Action::Describe => {
+                    describes += 1;
+                    run.n_describes += 1;
+                    let task = task_at(world, stop_at, now);
+                    under_way.push((now + world.latency, Fact::Described(Box::new(task))));
+                }
+                Action::ReadLog(token) => {
+                    reads += 1;
+                    run.n_reads += 1;
+                    under_way.push((now + world.latency, page(world, token, now, run.n_reads)));
+                }
+                Action::Stop(reason) => {
+                    run.stops.push(reason);
+                    if run.stops.len() <= world.stop_faults {
+                        let cause = "ThrottlingException".to_owned();
+                        under_way.push((now + world.latency, Fact::StopFailed { cause, passing: true }));
+                    } else {
+                        stop_at = Some(now + 1.0);
+                        under_way.push((now + world.latency, Fact::StopAccepted));
+                    }
+                }
+                Action::Tell(Event::Status { status, .. }) => run.told.push(status),
+                Action::Tell(Event::Warning { message, .. }) => run.told.push(message),
+                Action::Tell(_) => {}
+                Action::Print(events) => {
+                    prints += 1;
+                    run.printed.extend(events.iter().map(|it| it.message.parse::<usize>().unwrap()));
+                    under_way.push((now + world.slow_output, Fact::Printed));
+                }
+                Action::Finish(finish) => {
+                    run.finish = *finish;
+                    run.at = now;
+                    assert!(machine.on(Fact::Tick, seconds(now + 99.0)).is_empty(), "finished is finished");
+                    return run;
+                }
+            }
+        }
+        assert!(describes <= 1 && reads <= 1 && prints <= 1, "one call of a kind at a time");
+        let wake = machine.wake_at();
+        under_way.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let next = under_way.first().map_or(f64::MAX, |it| it.0);
+        let wake = if wake == Duration::MAX { f64::MAX } else { wake.as_secs_f64() };
+        assert!(next < f64::MAX || wake < f64::MAX, "it waits for nothing");
+        let fact = if next <= wake { under_way.remove(0).1 } else { Fact::Tick };
+        now = next.min(wake).max(now);
+        actions = machine.on(fact, seconds(now));
+    }
+    panic!("a busy loop at {now}");
+}
+
+/// The answer to a read: tokens are positions, with a letter that changes on an empty page.
+fn page(world: &World, token: Option<String>, now: f64, n_reads: usize) -> Fact {
+    if now < world.stream {
+        return Fact::LogMissing("The specified log stream does not exist.".to_owned());
+    }
+    let from: usize = token.as_deref().map_or(0, |it| it.trim_matches(|it: char| it.is_alphabetic()).parse().unwrap());
+    let readable = world.lines.iter().take_while(|it| **it <= now).count();
+    if world.empty_every > 0 && n_reads % world.empty_every == 0 && from < readable {
+        let letter = if n_reads % 2 == 0 { "a" } else { "b" };
+        return Fact::Page { events: Vec::new(), next_token: Some(format!("{letter}{from}")) };
+    }
+    let to = readable.min(from + world.page);
+    let events: Vec<LogEvent> =
+        (from..to).map(|it| LogEvent { timestamp: Timestamp(0), message: it.to_string() }).collect();
+    // The end: the token that was sent comes back.
+    let next_token = if events.is_empty() { token.or(Some("f0".to_owned())) } else { Some(format!("f{to}")) };
+    Fact::Page { events, next_token }
+}
+
+fn all_lines(world: &World) -> Vec<usize> {
+    (0..world.lines.len()).collect()
+}
+
+#[test]
+fn the_whole_output_is_printed_once_and_in_order() {
+    let late: Vec<f64> = (0..200).map(|it| 10.0 + f64::from(it) * 0.07).collect();
+    for world in [
+        World::default(),
+        World { empty_every: 2, ..World::default() },
+        World { empty_every: 3, page: 1, ..World::default() },
+        World { lines: vec![], ..World::default() },
+        World { lines: vec![], stream: f64::MAX, ..World::default() },
+        // Events that CloudWatch shows only after the container's end, the last of them after STOPPED.
+        World { lines: late.clone(), ..World::default() },
+        World { lines: late, grace: 0.5, empty_every: 2, page: 7, ..World::default() },
+        World { lines: vec![6.0, 22.5, 25.0, 27.9], grace: 1.0, ..World::default() },
+        // Over before the first question, and the stream appears late.
+        World { running: 0.0, ends: 0.001, grace: 0.0, lines: vec![0.0; 9], stream: 4.0, ..World::default() },
+        World { running: 0.0, ends: 0.001, grace: 0.0, lines: vec![0.0; 9], stream: 14.0, ..World::default() },
+        World { slow_output: 40.0, lines: vec![6.0; 20], ..World::default() },
+        World { latency: 2.5, ..World::default() },
+    ] {
+        let run = run(&world, target());
+        assert_eq!(run.printed, all_lines(&world), "{world:?}");
+        assert_eq!(run.finish.how, How::Stopped, "{world:?}");
+        let no_stream = world.stream == f64::MAX;
+        match run.finish.log {
+            LogEnd::Complete => assert!(!no_stream, "{world:?}"),
+            LogEnd::MayBeCut(_) => assert!(no_stream, "{world:?}"),
+            other => panic!("{other:?} {world:?}"),
+        }
+    }
+}
+
+#[test]
+fn it_ends_soon_after_the_end() {
+    // As on Fargate, five seconds between the container's end and STOPPED: the log is drained meanwhile.
+    let fargate = World { lines: vec![6.0], latency: 0.02, ..World::default() };
+    let at = run(&fargate, target()).at;
+    assert!(at - (fargate.ends + fargate.grace) < 1.1, "{at}");
+    // Both at once: three quiet seconds are waited for.
+    let at_once = World { lines: vec![6.0], grace: 0.0, latency: 0.02, ..World::default() };
+    let at = run(&at_once, target()).at - at_once.ends;
+    assert!((3.0..4.5).contains(&at), "{at}");
+    // A log that never comes is given up.
+    let none = World { stream: f64::MAX, lines: vec![], ..World::default() };
+    let at = run(&none, target()).at - (none.ends + none.grace);
+    assert!((15.0..17.0).contains(&at), "{at}");
+}
+
+#[test]
+fn late_lines_are_waited_for_as_long_as_they_come() {
+    // A line every second until a minute after STOPPED, as a very late ingestion would give them.
+    let lines: Vec<f64> = (0..60).map(|it| 21.0 + f64::from(it)).collect();
+    let world = World { lines, ..World::default() };
+    let run = run(&world, target());
+    assert_eq!(run.printed, all_lines(&world));
+    assert_eq!(run.finish.log, LogEnd::Complete);
+}
+
+#[test]
+fn calls_stay_few() {
+    let world = World { ends: 3600.0, lines: vec![6.0], ..World::default() };
+    let run = run(&world, Target { timeout: None, ..target() });
+    assert!(run.n_describes < 60 + 3600 / 3 + 20, "{}", run.n_describes);
+    assert!(run.n_reads < 3600 + 30, "{}", run.n_reads);
+}
+
+#[test]
+fn a_timeout_stops_it_once_and_is_told() {
+    let world = World { ends: 100_000.0, ..World::default() };
+    let run = run(&world, target());
+    assert_eq!(run.stops, ["xtask: timeout of 10m passed"]);
+    assert_eq!(run.finish.ours, Some(OurDoing::TimedOut));
+    assert!((605.0..606.0 + 10.0).contains(&run.at), "{}", run.at);
+    assert!(run.told.iter().any(|it| it.contains("timeout of 10m")), "{:?}", run.told);
+}
+
+#[test]
+fn a_start_that_takes_too_long_is_stopped() {
+    let world = World { running: 100_000.0, ends: 200_000.0, stream: f64::MAX, lines: vec![], ..World::default() };
+    let run = run(&world, target());
+    assert_eq!(run.stops.len(), 1);
+    assert_eq!(run.finish.ours, Some(OurDoing::StartTimedOut));
+    assert_eq!(run.finish.log, LogEnd::NeverStarted);
+}
+
+#[test]
+fn the_first_signal_stops_and_the_second_leaves() {
+    for (signals, on_interrupt, launched_here, n_stops, how, ours) in [
+        (vec![(8.0, 2)], OnInterrupt::Stop, true, 1, How::Stopped, Some(OurDoing::Signal(2))),
+        (vec![(8.0, 15)], OnInterrupt::Stop, true, 1, How::Stopped, Some(OurDoing::Signal(15))),
+        (vec![(0.0, 2)], OnInterrupt::Stop, true, 1, How::Stopped, Some(OurDoing::Signal(2))),
+        (vec![(8.0, 2), (8.3, 2)], OnInterrupt::Stop, true, 1, How::Detached(2), Some(OurDoing::Signal(2))),
+        (vec![(8.0, 1)], OnInterrupt::Stop, true, 0, How::Detached(1), None),
+        (vec![(8.0, 2)], OnInterrupt::Detach, true, 0, How::Detached(2), None),
+        // What another process launched is never stopped from here.
+        (vec![(8.0, 2)], OnInterrupt::Stop, false, 0, How::Detached(2), None),
+    ] {
+        let world = World { signals, ..World::default() };
+        let run = run(&world, Target { on_interrupt, launched_here, ..target() });
+        assert_eq!((run.stops.len(), &run.finish.how), (n_stops, &how), "{world:?}");
+        assert_eq!(run.finish.ours, ours, "{world:?}");
+    }
+}
+
+#[test]
+fn a_signal_while_the_rest_of_the_log_is_read_only_gives_that_up() {
+    let world = World { signals: vec![(22.5, 2)], grace: 0.0, ..World::default() };
+    let run = run(&world, target());
+    assert_eq!((run.stops.len(), run.finish.how, run.at), (0, How::Stopped, 22.5));
+    assert_eq!(run.finish.ours, Some(OurDoing::Signal(2)));
+    assert!(matches!(run.finish.log, LogEnd::MayBeCut(_)));
+}
+
+#[test]
+fn a_stop_that_is_throttled_is_sent_again() {
+    let world = World { stop_faults: 3, signals: vec![(8.0, 2)], ..World::default() };
+    let run = run(&world, target());
+    assert_eq!(run.stops.len(), 4);
+    assert_eq!((run.finish.how, run.finish.stop_failed), (How::Stopped, None));
+}
+
+#[test]
+fn a_refused_stop_is_told_at_the_end() {
+    let mut machine = Follow::new(target());
+    machine.on(Fact::Signal(2), Duration::ZERO);
+    machine.on(Fact::StopFailed { cause: "AccessDenied".to_owned(), passing: false }, seconds(1.0));
+    let actions = machine.on(Fact::Signal(2), seconds(2.0));
+    let Some(Action::Finish(finish)) = actions.last() else { panic!("{actions:?}") };
+    assert_eq!(finish.stop_failed.as_deref(), Some("AccessDenied"));
+}
+
+#[test]
+fn faults_of_reading_never_end_it() {
+    let mut machine = Follow::new(target());
+    let mut now = 0.0;
+    machine.on(Fact::Tick, Duration::ZERO);
+    for _ in 0..1000 {
+        let failed = Fact::DescribeFailed { cause: "no answer in time".to_owned(), passing: true };
+        let actions = machine.on(failed, seconds(now));
+        assert!(!actions.iter().any(|it| matches!(it, Action::Finish(_))));
+        let wake = machine.wake_at().as_secs_f64();
+        assert!(wake > now && wake <= now + 15.0 || wake == 300.0, "{wake} {now}");
+        now = wake;
+        machine.on(Fact::Tick, seconds(now));
+    }
+}
+
+#[test]
+fn an_ecs_task_that_stays_unknown_is_lost() {
+    let mut machine = Follow::new(target());
+    machine.on(Fact::Tick, Duration::ZERO);
+    let mut now = 0.0;
+    loop {
+        let actions = machine.on(Fact::Missing("MISSING".to_owned()), seconds(now));
+        if let Some(Action::Finish(finish)) = actions.last() {
+            assert!(matches!(&finish.how, How::Lost(why) if why.contains("MISSING")), "{finish:?}");
+            break;
+        }
+        now += 1.0;
+        machine.on(Fact::Tick, seconds(now));
+    }
+    assert!((120.0..125.0).contains(&now), "{now}");
+}
+
+#[test]
+fn durations_read_as_people_write_them() {
+    for (duration, text) in [
+        (seconds(0.0), "0s"),
+        (seconds(1.5), "1.5s"),
+        (seconds(59.9), "59s"),
+        (seconds(60.0), "1m"),
+        (seconds(90.0), "1m30s"),
+        (seconds(3600.0), "1h"),
+        (seconds(5400.0), "1h30m"),
+        (seconds(3661.0), "1h1m1s"),
+    ] {
+        assert_eq!(words(duration), text);
+    }
+}

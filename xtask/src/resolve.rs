@@ -1,0 +1,367 @@
+//! What a run will be, as far as tasks.toml and the command line say: a [`Selection`] and a [`Config`] make a [`ResolvedTask`]. Every
+//! refusal that needs nothing else is made here, all of them in one error; what depends on AWS or on this process's variables is
+//! left to those who know them.
+
+use std::time::Duration;
+
+use crate::config::{Layers, WrongSize, impossible_fargate_size, suggest, values};
+use crate::error::{Error, Problem, Result};
+use crate::model::{
+    Config, EnvironmentSpec, ImageChoice, ImageSpec, OnInterrupt, Origin, ResolvedTask, Runner, Selection, Settings,
+    Sourced, TaskSpec,
+};
+
+/// From launch to RUNNING, unless written.
+const START_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// Decides what runs where. The error's spans point into the file that the config was read from.
+pub fn resolve(config: &Config, selection: &Selection) -> Result<ResolvedTask> {
+    let (task, (environment, chosen)) = match (find_task(config, selection), choose_environment(config, selection)) {
+        (Ok(task), Ok(environment)) => (task, environment),
+        (task, environment) => {
+            return Err(Error::all_refused([task.err(), environment.err()].into_iter().flatten().collect()));
+        }
+    };
+    may_run_there(config, task, &chosen)?;
+
+    let layers = Layers::new(config, Some(environment), Some(task));
+    let runner = layers.get(|it| &it.runner).cloned().unwrap_or(Sourced::default(Runner::Ecs));
+    let mut resolving = Resolving { config, selection, task, runner: runner.value, problems: Vec::new() };
+    let mut settings = layers.merged();
+    resolving.unsupported(&settings);
+    resolving.flags(&mut settings, &chosen.value);
+    resolving.sizes(&settings, layers);
+    let image = resolving.image(&settings, environment);
+    let command = resolving.command(&settings);
+    if !resolving.problems.is_empty() {
+        resolving.problems.sort_by_key(|it| it.span);
+        return Err(Error::all_refused(resolving.problems));
+    }
+
+    let mut warnings = Vec::new();
+    if selection.ci && selection.environment.is_none() && runner.value != Runner::Ecs {
+        warnings.push(format!(
+            "CI is set and no environment is given: `{}` runs on this machine, in `{}`; choose another with -e or XTASK_ENV",
+            task.name.value, chosen.value
+        ));
+    }
+    Ok(ResolvedTask {
+        task: task.name.value.clone(),
+        task_span: task.name.span(),
+        environment: chosen,
+        runner,
+        image,
+        entrypoint: settings.entrypoint.clone(),
+        command,
+        variables: settings.variables.clone(),
+        secrets: settings.secrets.clone(),
+        interactive: settings.interactive.as_ref().is_some_and(|it| it.value),
+        timeout: settings.timeout.clone(),
+        start_timeout: settings.start_timeout.clone().unwrap_or(Sourced::default(START_TIMEOUT)),
+        on_interrupt: settings.on_interrupt.as_ref().map_or(OnInterrupt::Stop, |it| it.value),
+        protected: settings.protected.as_ref().is_some_and(|it| it.value),
+        rebuild: selection.rebuild,
+        settings,
+        warnings,
+    })
+}
+
+fn find_task<'a>(config: &'a Config, selection: &Selection) -> Result<&'a TaskSpec, Problem> {
+    let name = selection.task.as_str();
+    config.tasks.iter().find(|it| it.name.value == name).ok_or_else(|| {
+        let names: Vec<&str> = config.tasks.iter().map(|it| it.name.value.as_str()).collect();
+        let hint = suggest::hint(name, "tasks", &names);
+        Problem::new(format!("unknown task `{name}`"))
+            .hint(hint.unwrap_or_else(|| "tasks.toml has no tasks: add `[tasks.db-migrate]`".to_owned()))
+    })
+}
+
+/// The environment, and who chose it.
+fn choose_environment<'a>(
+    config: &'a Config,
+    selection: &Selection,
+) -> Result<(&'a EnvironmentSpec, Sourced<String>), Problem> {
+    const NONE: &str =
+        "tasks.toml declares none: add `[environments.local]` with `runner = \"host\"` to run on this machine";
+    let chosen = match (&selection.environment, &config.default_environment, config.environments.as_slice()) {
+        (Some(chosen), ..) | (None, Some(chosen), _) => chosen.clone(),
+        (None, None, [only]) => Sourced::default(only.name.value.clone()),
+        (None, None, []) => {
+            return Err(Problem::new(format!("no environment to run `{}` in", selection.task)).hint(NONE));
+        }
+        (None, None, several) => {
+            let names: Vec<&str> = several.iter().map(|it| it.name.value.as_str()).collect();
+            return Err(Problem::new(format!("no environment is given for `{}`", selection.task)).hint(format!(
+                "choose one with -e, or set `default-environment`; environments: {}",
+                suggest::list(&names)
+            )));
+        }
+    };
+    if let Some(environment) = config.environments.iter().find(|it| it.name.value == chosen.value) {
+        return Ok((environment, chosen));
+    }
+    let names: Vec<&str> = config.environments.iter().map(|it| it.name.value.as_str()).collect();
+    let from = match chosen.origin {
+        Origin::Variable(name) => format!(" (from {name})"),
+        _ => String::new(),
+    };
+    let hint = suggest::hint(&chosen.value, "environments", &names).unwrap_or_else(|| NONE.to_owned());
+    Err(Problem::new(format!("unknown environment `{}`{from}", chosen.value)).at(chosen.span()).hint(hint))
+}
+
+fn may_run_there(config: &Config, task: &TaskSpec, chosen: &Sourced<String>) -> Result<()> {
+    let Some(allowed) = task.environments.as_ref().filter(|it| !it.value.contains(&chosen.value)) else {
+        return Ok(());
+    };
+    let why = match &chosen.origin {
+        Origin::Variable(name) => format!(" (from {name})"),
+        Origin::File { .. } => " (the default environment)".to_owned(),
+        Origin::Default if config.environments.len() == 1 => " (the only environment)".to_owned(),
+        _ => String::new(),
+    };
+    let names: Vec<&str> = allowed.value.iter().map(String::as_str).collect();
+    let problem = Problem::new(format!("`{}` may not run in `{}`{why}", task.name.value, chosen.value));
+    Err(problem.at(allowed.span()).hint(format!("choose another with -e: {}", suggest::list(&names))).refused())
+}
+
+struct Resolving<'a> {
+    config: &'a Config,
+    selection: &'a Selection,
+    task: &'a TaskSpec,
+    runner: Runner,
+    problems: Vec<Problem>,
+}
+
+impl Resolving<'_> {
+    fn refuse(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    fn runner_name(&self) -> &'static str {
+        match self.runner {
+            Runner::Host => "host",
+            Runner::Docker => "docker",
+            Runner::Ecs => "ecs",
+        }
+    }
+
+    /// Keys that promise something which is not there yet. A promise that is ignored would be worse than none.
+    fn unsupported(&mut self, settings: &Settings) {
+        let found = [
+            ("exclusive", settings.exclusive.as_ref().filter(|it| it.value).and_then(Sourced::span)),
+            ("needs", settings.needs.as_ref().filter(|it| !it.value.is_empty()).and_then(Sourced::span)),
+            ("max-lifetime", settings.max_lifetime.as_ref().and_then(Sourced::span)),
+            ("shards", settings.shards.as_ref().filter(|it| it.value > 1).and_then(Sourced::span)),
+            ("parallel", settings.parallel.as_ref().filter(|it| it.value > 1).and_then(Sourced::span)),
+            ("retry", settings.retry.as_ref().filter(|it| it.value.attempts > 1).and_then(Sourced::span)),
+        ];
+        for (key, span) in found.into_iter().filter(|it| it.1.is_some()) {
+            self.refuse(Problem::new(format!("`{key}` is not supported yet")).at(span).hint("leave it out for now"));
+        }
+        if let Some(interactive) = settings.interactive.as_ref().filter(|it| it.value && self.runner == Runner::Ecs) {
+            self.refuse(
+                Problem::new("`interactive` is not supported yet on the ecs runner")
+                    .at(interactive.span())
+                    .hint("choose an environment with the docker or the host runner"),
+            );
+        }
+    }
+
+    /// Lays the flags over the settings. A flag that would do nothing on this runner is refused.
+    fn flags(&mut self, settings: &mut Settings, environment: &str) {
+        let selection = self.selection;
+        let given = |origin: Option<&Origin>| matches!(origin, Some(Origin::Flag(_)));
+        let on_docker = self.runner == Runner::Docker;
+        let only_ecs = [
+            ("--task-definition", selection.task_definition.is_some()),
+            // AWS_PROFILE may be there for other reasons; the flag is meant for this run.
+            ("--profile", given(selection.profile.as_ref().map(|it| &it.origin))),
+            ("--region", given(selection.region.as_ref().map(|it| &it.origin))),
+            ("--cpu", selection.cpu.is_some() && !on_docker),
+            ("--memory", selection.memory.is_some() && !on_docker),
+            ("--image", selection.image.is_some() && !on_docker),
+            ("--rebuild", selection.rebuild && !on_docker),
+        ];
+        if self.runner != Runner::Ecs {
+            for (flag, _) in only_ecs.iter().filter(|it| it.1) {
+                let message = format!("{flag} does nothing on the {} runner of `{environment}`", self.runner_name());
+                self.refuse(Problem::new(message).hint("leave it out, or choose another environment with -e"));
+            }
+            // Sizes in the file are those of ECS's machines. What is asked for on the command line docker can do.
+            settings.cpu = None;
+            settings.memory = None;
+        }
+        if self.runner == Runner::Ecs {
+            if let (Some(flag), Some(region)) = (&selection.region, &settings.region)
+                && settings.protected.as_ref().is_some_and(|it| it.value)
+                && flag.value != region.value
+            {
+                let message = format!("`{environment}` is protected and is in {}, not in {}", region.value, flag.value);
+                self.refuse(Problem::new(message).at(region.span()).hint("leave --region out"));
+            }
+            lay_over(&mut settings.profile, &selection.profile);
+            lay_over(&mut settings.region, &selection.region);
+            lay_over(&mut settings.task_definition, &selection.task_definition);
+        }
+        lay_over(&mut settings.cpu, &selection.cpu);
+        lay_over(&mut settings.memory, &selection.memory);
+        lay_over(&mut settings.timeout, &selection.timeout);
+        lay_over(&mut settings.image, &selection.image);
+        for (name, value) in &selection.variables {
+            if let Err(wrong) = values::variable(name).and_then(|()| values::variable_value(value)) {
+                let problem = Problem::new(format!("--var {name}: {}", wrong.message));
+                self.refuse(Problem { hint: wrong.hint, ..problem });
+            }
+            // A variable of the command line stands in for the secret of that name, as a stronger layer's would.
+            settings.secrets.remove(name);
+            settings.variables.insert(name.clone(), Sourced::new(value.clone(), Origin::Flag("--var")));
+        }
+        let shapes = [
+            ("--task-definition", selection.task_definition.as_ref().map(|it| values::word(&it.value))),
+            ("--region", selection.region.as_ref().map(|it| values::region(&it.value))),
+        ];
+        for (flag, wrong) in shapes.into_iter().filter_map(|it| Some((it.0, it.1?.err()?))) {
+            self.refuse(Problem { hint: wrong.hint, ..Problem::new(format!("{flag}: {}", wrong.message)) });
+        }
+    }
+
+    /// Sizes of the command line on Fargate, where the file says that it is Fargate. The file's own were checked when it was read.
+    fn sizes(&mut self, settings: &Settings, layers: Layers<'_>) {
+        if self.runner != Runner::Ecs || !layers.says_fargate() {
+            return;
+        }
+        if self.selection.cpu.is_none() && self.selection.memory.is_none() {
+            return;
+        }
+        let (cpu, memory) = (settings.cpu.as_ref(), settings.memory.as_ref());
+        let wrong = impossible_fargate_size(cpu.map(|it| it.value), memory.map(|it| it.value));
+        if let Some((which, message, hint)) = wrong {
+            let span = if which == WrongSize::Cpu { cpu } else { memory }.and_then(Sourced::span);
+            self.refuse(Problem::new(message).at(span).hint(hint));
+        }
+    }
+
+    fn image(&mut self, settings: &Settings, environment: &EnvironmentSpec) -> Option<Sourced<ImageChoice>> {
+        let from_flag = self.selection.image.is_some();
+        let Some(image) = &settings.image else {
+            if self.runner == Runner::Docker {
+                let message = format!("`{}` has no image to run on docker", self.task.name.value);
+                self.refuse(
+                    Problem::new(message).at(self.task.name.span()).hint("add `image = \"…\"`, or give --image"),
+                );
+            } else if self.selection.rebuild && self.runner == Runner::Ecs {
+                self.nothing_to_rebuild(None);
+            }
+            return None;
+        };
+        let name = image.value.as_str();
+        let built = self.config.images.iter().find(|it| it.name == name);
+        let choice = match built {
+            _ if name == "deployed" && self.runner == Runner::Ecs => ImageChoice::Deployed,
+            _ if name == "deployed" => {
+                let (task, environment) = (&self.task.name.value, &environment.name.value);
+                let message =
+                    format!("`deployed` means nothing on the {} runner of `{environment}`", self.runner_name());
+                let other = self.config.images.first().map_or("…", |it| it.name.as_str());
+                self.refuse(match from_flag {
+                    true => Problem::new(message).hint("give --image a full reference"),
+                    false => Problem::new(message)
+                        .at(image.span())
+                        .hint(format!("add `on.{environment}.image = \"{other}\"` to `[tasks.{task}]`")),
+                });
+                return None;
+            }
+            Some(_) if from_flag => {
+                let message = format!("--image takes a full reference, and `{name}` is an image to build");
+                self.refuse(Problem::new(message).hint("leave --image out, or use --rebuild to build it anew"));
+                return None;
+            }
+            Some(spec) => ImageChoice::Build(self.build(spec, environment)),
+            None if from_flag => {
+                let bare = !values::looks_like_reference(name);
+                let problem = Problem::new(format!("--image takes a full reference, not `{name}`"));
+                match values::image_reference(name) {
+                    Err(wrong) => self.refuse(Problem { hint: wrong.hint, ..problem }),
+                    Ok(()) if bare => self.refuse(problem.hint(format!("write it with a tag: `{name}:latest`"))),
+                    Ok(()) => {}
+                }
+                ImageChoice::Reference(name.to_owned())
+            }
+            None => ImageChoice::Reference(name.to_owned()),
+        };
+        let is_built = matches!(choice, ImageChoice::Build(_));
+        if self.selection.rebuild && !is_built && self.runner != Runner::Host {
+            self.nothing_to_rebuild(Some(image));
+        }
+        // A plain process has no image, whatever the task says for other places.
+        (self.runner != Runner::Host).then(|| Sourced::new(choice, image.origin.clone()))
+    }
+
+    fn nothing_to_rebuild(&mut self, image: Option<&Sourced<String>>) {
+        let task = &self.task.name.value;
+        let problem = match (image, self.selection.image.is_some()) {
+            (_, true) => Problem::new("--rebuild and --image exclude each other").hint("leave one of them out"),
+            (Some(image), _) => {
+                Problem::new(format!("--rebuild: `{task}` runs `{}`, which is not built here", image.value))
+                    .at(image.span())
+                    .hint("leave it out")
+            }
+            (None, _) => Problem::new(format!("--rebuild: `{task}` has no image to build")).hint("leave it out"),
+        };
+        self.refuse(problem);
+    }
+
+    /// The image with what the layers say about it: `defaults` below its own table, everything else above.
+    fn build(&self, spec: &ImageSpec, environment: &EnvironmentSpec) -> ImageSpec {
+        let mut spec = spec.clone();
+        let mut build_args = self.config.defaults.build_args.clone();
+        build_args.append(&mut spec.build_args);
+        let above = [Some(&environment.settings), Some(&self.task.settings), self.task.on.get(&environment.name.value)];
+        for settings in above.into_iter().flatten() {
+            build_args.extend(settings.build_args.clone());
+        }
+        spec.build_args = build_args;
+        if let Some(registry) = &environment.settings.registry {
+            // The profile of the image belongs to the registry of the image.
+            if spec.registry.as_ref().is_none_or(|it| it.value != registry.value) {
+                spec.registry_profile = None;
+            }
+            spec.registry = Some(registry.clone());
+        } else if spec.registry.is_none() {
+            spec.registry.clone_from(&self.config.defaults.registry);
+        }
+        spec
+    }
+
+    /// The command with the arguments of the command line behind it.
+    fn command(&mut self, settings: &Settings) -> Option<Sourced<Vec<String>>> {
+        let arguments = &self.selection.arguments;
+        if self.runner == Runner::Host && settings.command.is_none() && settings.entrypoint.is_none() {
+            let message = format!("`{}` has no command to run on this machine", self.task.name.value);
+            let place = self.task.name.span();
+            self.refuse(
+                Problem::new(message)
+                    .at(place)
+                    .hint("add `command = […]` to the task, or `entrypoint = […]` to the environment"),
+            );
+        }
+        let mut command = settings.command.clone();
+        match &mut command {
+            _ if arguments.is_empty() => {}
+            Some(command) => command.value.extend(arguments.iter().cloned()),
+            // Without a command they are the arguments of the entrypoint, the image's own included.
+            None => command = Some(Sourced::new(arguments.clone(), Origin::Flag("--"))),
+        }
+        command
+    }
+}
+
+/// A flag wins.
+fn lay_over<T: Clone>(setting: &mut Option<Sourced<T>>, flag: &Option<Sourced<T>>) {
+    if flag.is_some() {
+        setting.clone_from(flag);
+    }
+}
+
+#[cfg(test)]
+mod tests;

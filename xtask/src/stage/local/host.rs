@@ -1,0 +1,123 @@
+//! The host runner: the entrypoint and command as a process in the folder of tasks.toml.
+//!
+//! An interactive task on a terminal shares our process group, so the terminal is its own: Ctrl-C reaches it directly and is its
+//! business alone. Any other task gets a group of its own, so that a signal reaches it once, whatever it starts itself, and a timeout ends all of
+//! it. Such a task cannot read from the terminal: its standard input is ours if that is a pipe or a file, else empty. One that opens the terminal
+//! by name would be stopped by it for ever; it is found out and ended with a hint.
+
+use std::future::Future;
+use std::io::{self, IsTerminal};
+use std::pin::Pin;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tokio::time::sleep_until;
+use xshell::cmd;
+
+use super::{Cause, Run, argv, check, judge, launch, output, variables};
+use crate::cx::Cx;
+use crate::error::{Error, Result};
+use crate::model::{Ending, ResolvedTask};
+use crate::tools::{Group, Io, Process, Signals, our_stdout, signals, terminal};
+
+/// How often a task without the terminal is looked at for waiting for it.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long the rest of a process group may take after its leader was ended.
+const REST: Duration = Duration::from_secs(3);
+
+/// Runs the task as a plain process. Its exit code is its own; 128 and the signal's number if a signal ended it, as shells have it.
+pub async fn host(cx: &Cx, task: &ResolvedTask, run: &Run, signals: &mut Signals) -> Result<Ending> {
+    check(task)?;
+    let argv = argv(task);
+    let Some((program, arguments)) = argv.split_first() else {
+        return Err(Error::refused(format!("`{}` has nothing to run on the host", task.task)));
+    };
+    let stdin_is_terminal = io::stdin().is_terminal();
+    let attached = task.interactive && stdin_is_terminal;
+    let sh = cx.sh.clone();
+    sh.change_dir(&cx.root);
+    let cmd = cmd!(sh, "{program} {arguments...}").envs(variables(task, run));
+    let io = Io {
+        stdin: if stdin_is_terminal && !attached { Stdio::null() } else { Stdio::inherit() },
+        stdout: if run.json { Stdio::piped() } else { our_stdout()? },
+        stderr: Stdio::inherit(),
+    };
+
+    launch(cx).await;
+    let _saved = attached.then(terminal::save);
+    let since = Instant::now();
+    let mut process = Process::start(cmd, io, if attached { Group::Ours } else { Group::Own })?;
+
+    let (over, when_over) = oneshot::channel();
+    let mut over = Some(over);
+    let mut log: Option<Pin<Box<dyn Future<Output = ()> + '_>>> = match process.stdout() {
+        Some(stdout) => Some(Box::pin(output::log(&cx.ui, "host", stdout, when_over))),
+        None => None,
+    };
+    let watched = !attached && terminal::exists();
+    let mut look = tokio::time::interval(LOOK);
+    let mut next_step = task.timeout.as_ref().map(|it| tokio::time::Instant::now() + it.value);
+    let mut cause = None;
+    let mut killed = false;
+    let mut ended = None;
+    let ended = loop {
+        if let (Some(ended), None) = (ended, &log) {
+            break ended;
+        }
+        tokio::select! {
+            biased;
+            end = process.wait(), if ended.is_none() => {
+                ended = Some(end?);
+                over.take();
+                next_step = None;
+            }
+            signal = signals.next() => match (ended, cause) {
+                // The terminal has sent it to the task as well.
+                _ if attached && signal == signals::INTERRUPT => {}
+                // Only its output is still on the way to somebody who reads slowly or not at all.
+                (Some(ended), _) => {
+                    cause.get_or_insert(Cause::Signal(signal));
+                    break ended;
+                }
+                (None, None) => {
+                    cause = Some(Cause::Signal(signal));
+                    process.send(signal);
+                    next_step = Some(tokio::time::Instant::now() + run.grace);
+                }
+                (None, Some(_)) => {
+                    process.send(signals::KILL);
+                    killed = true;
+                }
+            },
+            () = async { if let Some(at) = next_step { sleep_until(at).await } }, if next_step.is_some() => {
+                if cause.is_none() {
+                    cause = Some(Cause::TimedOut);
+                    process.send(signals::TERMINATE);
+                    next_step = Some(tokio::time::Instant::now() + run.grace);
+                } else {
+                    process.send(signals::KILL);
+                    killed = true;
+                    next_step = None;
+                }
+            }
+            _ = look.tick(), if watched && ended.is_none() => {
+                if process.wants_terminal() {
+                    if cause.is_none() {
+                        cause = Some(Cause::WantsTerminal);
+                        process.send(signals::TERMINATE);
+                        next_step = Some(tokio::time::Instant::now() + run.grace);
+                    }
+                    // A stopped process does not get a signal before it goes on.
+                    process.resume();
+                }
+            }
+            () = async { if let Some(log) = &mut log { log.await } }, if log.is_some() => log = None,
+        }
+    };
+    if cause.is_some() && !killed {
+        process.end_group(REST).await;
+    }
+    Ok(judge(task, run, "process", ended, cause, since))
+}

@@ -1,0 +1,145 @@
+//! Where an image is pushed: the registry's host, the repository, and whose credentials and region that takes.
+
+use crate::aws::Aws;
+use crate::error::{Problem, Result};
+use crate::model::{Identity, ImageSpec, ResolvedTask, Sourced, Span};
+
+/// A repository of a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// Host, and port where there is one.
+    pub registry: String,
+    /// The repository's name in it.
+    pub repository: String,
+    /// The account, where the host is ECR's and so tells it.
+    pub registry_id: Option<String>,
+    /// The region, where the host is ECR's and so tells it.
+    pub region: Option<String>,
+    /// Whose credentials push there; the environment's if `None`.
+    pub profile: Option<Sourced<String>>,
+    /// The place of the repository in tasks.toml.
+    pub span: Option<Span>,
+    registry_span: Option<Span>,
+}
+
+impl Destination {
+    /// Where this task's image goes: an environment's `registry` (its emulator) wins over the image's, which wins over ECR of the
+    /// caller's account in the environment's region.
+    pub fn new(task: &ResolvedTask, spec: &ImageSpec, identity: &Identity, region: &str) -> Result<Destination> {
+        let Some(repository) = &spec.repository else {
+            let problem = Problem::new(format!("image `{}` has no `repository` to push to", spec.name));
+            let span = task.image.as_ref().and_then(Sourced::span);
+            return Err(problem.at(span).hint(format!("set `repository` in [images.{}]", spec.name)).refused());
+        };
+        let registry = match task.settings.registry.as_ref().or(spec.registry.as_ref()) {
+            Some(registry) => registry.value.clone(),
+            None => {
+                let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+                format!("{}.dkr.ecr.{region}.{suffix}", identity.account)
+            }
+        };
+        let destination = Destination::at(task, spec, &registry, &repository.value);
+        if registry.is_empty() || registry.contains(['/', '@']) {
+            let problem = Problem::new(format!("`registry` must be a host, not `{registry}`"));
+            let hint = "write only the host, and the port where there is one: the repository has a key of its own";
+            return Err(problem.at(destination.registry_span).hint(hint).refused());
+        }
+        Ok(destination)
+    }
+
+    /// The same from a plan that names registry and repository.
+    pub(super) fn at(task: &ResolvedTask, spec: &ImageSpec, registry: &str, repository: &str) -> Destination {
+        let (registry_id, region) = ecr_host(registry).unzip();
+        // The profile belongs to the image's registry, not to the one that an environment puts in its place.
+        let profile = if task.settings.registry.is_some() { None } else { spec.registry_profile.clone() };
+        Destination {
+            registry: registry.to_owned(),
+            repository: repository.to_owned(),
+            registry_id,
+            region,
+            profile,
+            span: spec.repository.as_ref().and_then(Sourced::span),
+            registry_span: task.settings.registry.as_ref().or(spec.registry.as_ref()).and_then(Sourced::span),
+        }
+    }
+
+    /// AWS with the credentials and the region of this registry.
+    pub fn aws(&self, aws: &Aws) -> Aws {
+        aws.for_registry(self.region.as_deref(), self.profile.as_ref().map(|it| it.value.as_str()))
+    }
+
+    /// Refuses to hand ECR's password to a host that is neither ECR nor an emulator's registry.
+    pub(super) fn check(&self, aws: &Aws) -> Result<()> {
+        if self.registry_id.is_some() || is_emulated(aws) {
+            return Ok(());
+        }
+        let problem = Problem::new(format!("cannot push to {}: it is not an ECR registry", self.registry));
+        let hint = "name an ECR host, or set `endpoint-url` where it is an emulator's registry";
+        Err(problem.at(self.registry_span).hint(hint).refused())
+    }
+
+    /// The repository is missing.
+    pub(super) fn no_repository(&self) -> Problem {
+        Problem::new(format!("the repository `{}` does not exist in {}", self.repository, self.registry))
+            .at(self.span)
+            .hint("create it, or set `create-repository = true` in the image")
+    }
+
+    /// Why a login that AWS gave may not be taken there.
+    pub(super) fn login_hint(&self, aws: &Aws) -> Option<&'static str> {
+        (self.registry_id.is_some() && is_emulated(aws))
+            .then_some("set `registry` of the environment to the emulator's own host, for example 127.0.0.1:4566")
+    }
+}
+
+/// Whether the endpoint in use is not AWS's own.
+fn is_emulated(aws: &Aws) -> bool {
+    aws.endpoint_url.as_deref().is_some_and(|url| {
+        let host = url.split_once("://").map_or(url, |it| it.1).split('/').next().unwrap_or_default();
+        let host = host.split(':').next().unwrap_or_default();
+        ![".amazonaws.com", ".amazonaws.com.cn", ".on.aws", ".api.aws"].iter().any(|it| host.ends_with(it))
+    })
+}
+
+/// Account and region of an ECR host: `111122223333.dkr.ecr.eu-west-1.amazonaws.com`, also with `ecr-fips`, and the newer
+/// `111122223333.dkr-ecr.eu-west-1.on.aws`.
+pub fn ecr_host(host: &str) -> Option<(String, String)> {
+    let (account, rest) = host.split_once('.')?;
+    let rest =
+        ["dkr.ecr.", "dkr.ecr-fips.", "dkr-ecr.", "dkr-ecr-fips."].iter().find_map(|it| rest.strip_prefix(it))?;
+    let (region, suffix) = rest.split_once('.')?;
+    let known = [
+        "amazonaws.com",
+        "amazonaws.com.cn",
+        "amazonaws.eu",
+        "on.aws",
+        "on.amazonwebservices.com.cn",
+        "c2s.ic.gov",
+        "sc2s.sgov.gov",
+    ];
+    let is_account = account.len() == 12 && account.bytes().all(|it| it.is_ascii_digit());
+    (is_account && known.contains(&suffix)).then(|| (account.to_owned(), region.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn account_and_region_are_read_from_ecr_hosts_only() {
+        for (host, expected) in [
+            ("111122223333.dkr.ecr.eu-west-1.amazonaws.com", Some(("111122223333", "eu-west-1"))),
+            ("111122223333.dkr.ecr-fips.us-gov-west-1.amazonaws.com", Some(("111122223333", "us-gov-west-1"))),
+            ("111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn", Some(("111122223333", "cn-north-1"))),
+            ("111122223333.dkr-ecr.eu-west-1.on.aws", Some(("111122223333", "eu-west-1"))),
+            ("111122223333.dkr.ecr.eu-west-1.amazonaws.com.example.com", None),
+            ("11112222333.dkr.ecr.eu-west-1.amazonaws.com", None),
+            ("127.0.0.1:4566", None),
+            ("ghcr.io", None),
+            ("public.ecr.aws", None),
+        ] {
+            let found = ecr_host(host);
+            assert_eq!(found.as_ref().map(|(a, b)| (a.as_str(), b.as_str())), expected, "{host}");
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Reads everything that a plan is decided from, and writes nothing. Reads go side by side in two rounds, because the second needs
+//! names that the first finds: with RunTask that makes three round trips one after the other.
+
+use serde_json::Value;
+
+use crate::aws::ecr::TagFact;
+use crate::aws::ecs::Described;
+use crate::aws::{Aws, AwsError};
+use crate::error::{Error, Problem, Result};
+use crate::model::{
+    EcsTask, Facts, Identity, ImageChoice, ImageFact, NewestRevision, Origin, ResolvedTask, Sourced, Span,
+};
+use crate::plan::{self, HASH_LABEL};
+use crate::stage::publish::{self, Destination, ImageInputs, ecr_host};
+
+/// What the first round found.
+#[derive(Debug)]
+pub struct FirstRound {
+    /// The caller.
+    pub identity: Identity,
+    service: Option<Value>,
+    base: Option<Value>,
+    newest_revision: Option<NewestRevision>,
+    service_tasks: Vec<String>,
+}
+
+/// The family that a task's revisions are registered in.
+pub fn family(task: &ResolvedTask) -> String {
+    format!("xtask-{}-{}", task.environment.value, task.task)
+}
+
+/// The first round: who calls, the service, the newest revision of the family, the base task definition where it is named.
+pub async fn first(aws: &Aws, task: &ResolvedTask) -> Result<FirstRound> {
+    let settings = &task.settings;
+    let cluster = cluster(task)?;
+    let family = family(task);
+    let (identity, service, newest, base, listed) = tokio::join!(
+        aws.caller_identity(),
+        async {
+            match &settings.service {
+                Some(service) => aws.describe_service(&cluster.value, &service.value).await,
+                None => Ok(None),
+            }
+        },
+        aws.describe_task_definition(&family),
+        async {
+            match &settings.task_definition {
+                Some(reference) => aws.describe_task_definition(&reference.value).await,
+                None => Ok(None),
+            }
+        },
+        async {
+            match &settings.service {
+                Some(service) if wants_running(task) => aws.service_tasks(&cluster.value, &service.value).await,
+                // Without a service nothing else would notice a cluster that does not exist before RunTask does.
+                None => aws.family_tasks(&cluster.value, &family, false).await.map(|_| Vec::new()),
+                Some(_) => Ok(Vec::new()),
+            }
+        },
+    );
+    // Credentials that don't work fail every read; the identity says it best.
+    let identity = identity.map_err(|it| unread(it.problem("ask AWS who calls", None)))?;
+    plan::guard_account(task, &identity)?;
+    let service = match (service, &settings.service) {
+        (Ok(Some(service)), _) => Some(service),
+        (Ok(None), None) => None,
+        (Ok(None), Some(name)) => return Err(no_service(aws, &cluster, name).await),
+        (Err(error), name) => {
+            let name = name.as_ref().map(|it| it.value.as_str()).unwrap_or_default();
+            return Err(cluster_error(aws, &cluster, &error, &format!("read the service `{name}`")).await);
+        }
+    };
+    let newest_revision = newest
+        .map_err(|it| unread(it.problem(&format!("read the task definition family `{family}`"), None)))?
+        .and_then(|it| newest_revision(&it));
+    let base = match (base, &settings.task_definition) {
+        (Ok(Some(base)), _) => Some(base),
+        (Ok(None), None) => None,
+        (Ok(None), Some(reference)) => {
+            let message = format!("the task definition `{}` has no ACTIVE revision", reference.value);
+            return Err(Problem::new(message)
+                .at(reference.span())
+                .hint(format!("check the family's name and the region ({})", aws.region.value))
+                .refused());
+        }
+        (Err(error), reference) => {
+            let name = reference.as_ref().map(|it| it.value.as_str()).unwrap_or_default();
+            let span = reference.as_ref().and_then(Sourced::span);
+            return Err(unread(error.problem(&format!("read the task definition `{name}`"), span)));
+        }
+    };
+    let service_tasks = match listed {
+        Ok(arns) => arns,
+        Err(error) => return Err(cluster_error(aws, &cluster, &error, "list the ECS tasks").await),
+    };
+    Ok(FirstRound { identity, service, base, newest_revision, service_tasks })
+}
+
+/// What else goes into the facts; the caller knows it.
+#[derive(Debug)]
+pub struct Around {
+    /// The image's inputs; `None` where it is not built here, or is not prepared.
+    pub inputs: Option<ImageInputs>,
+    /// The work tree.
+    pub commit: Option<crate::model::Commit>,
+    /// This run.
+    pub run_id: String,
+    /// Link to the CI job.
+    pub ci_job: Option<String>,
+    /// Worth knowing.
+    pub warnings: Vec<String>,
+}
+
+/// The second round: the service's task definition, an ECS task of it that runs now, and the image by its content tag.
+pub async fn second(aws: &Aws, task: &ResolvedTask, first: FirstRound, around: Around) -> Result<Facts> {
+    let cluster = cluster(task)?;
+    let of_service = first.service.as_ref().and_then(service_definition);
+    let (base, running, image) = tokio::join!(
+        async {
+            match (&first.base, &of_service) {
+                (Some(base), _) => Ok(Some(base.clone())),
+                (None, Some(arn)) => aws.describe_task_definition(arn).await,
+                (None, None) => Ok(None),
+            }
+        },
+        async {
+            match first.service_tasks.as_slice() {
+                [] => Ok(Vec::new()),
+                arns => aws.describe_tasks(&cluster.value, arns).await,
+            }
+        },
+        image_fact(aws, task, &first.identity, around.inputs.as_ref()),
+    );
+    let answer = base
+        .map_err(|it| {
+            let span = task.settings.service.as_ref().and_then(Sourced::span);
+            unread(it.problem("read the service's task definition", span))
+        })?
+        .ok_or_else(|| {
+            Problem::new(format!(
+                "`{}` has neither a service nor a task definition to start from",
+                task.environment.value
+            ))
+            .at(task.environment.span())
+            .hint("set `service` or `task-definition` in the environment")
+            .refused()
+        })?;
+    let base = answer.get("taskDefinition").cloned().unwrap_or_default();
+    let running: Vec<EcsTask> = running
+        .map_err(|it| unread(it.problem("read the service's ECS tasks", None)))?
+        .into_iter()
+        .filter_map(|(_, it)| match it {
+            Described::Task(task) => Some(*task),
+            Described::Missing(_) => None,
+        })
+        .filter(|it| it.last_status.as_deref() == Some("RUNNING"))
+        .collect();
+    let image = match (image?, task.image.as_ref().map(|it| &it.value)) {
+        (ImageFact::Given, Some(ImageChoice::Deployed)) => {
+            ImageFact::Deployed(deployed(aws, task, &base, of_service.as_deref(), &running).await?)
+        }
+        (image, _) => image,
+    };
+    Ok(Facts {
+        identity: first.identity,
+        region: aws.region.clone(),
+        cluster: cluster.value,
+        service: first.service,
+        base,
+        family: family(task),
+        newest_revision: first.newest_revision,
+        running_platform: running.iter().find_map(|it| it.platform.clone()),
+        image,
+        commit: around.commit,
+        run_id: around.run_id,
+        ci_job: around.ci_job,
+        warnings: around.warnings,
+    })
+}
+
+async fn image_fact(
+    aws: &Aws,
+    task: &ResolvedTask,
+    identity: &Identity,
+    inputs: Option<&ImageInputs>,
+) -> Result<ImageFact> {
+    let Some(ImageChoice::Build(spec)) = task.image.as_ref().map(|it| &it.value) else {
+        return Ok(ImageFact::Given);
+    };
+    let destination = Destination::new(task, spec, identity, &aws.region.value)?;
+    let ecr = destination.aws(aws);
+    publish::image_fact(&ecr, &destination, spec, inputs).await
+}
+
+/// What the service runs now: the digest in an ECS task of it, else the definition's image resolved to a digest.
+async fn deployed(
+    aws: &Aws,
+    task: &ResolvedTask,
+    base: &Value,
+    of_service: Option<&str>,
+    running: &[EcsTask],
+) -> Result<Sourced<String>> {
+    let container = plan::chosen_container(task, base)?;
+    let image = base
+        .get("containerDefinitions")
+        .and_then(Value::as_array)
+        .and_then(|it| it.iter().find(|it| it.get("name").and_then(Value::as_str) == Some(&container)))
+        .and_then(|it| it.get("image"))
+        .and_then(Value::as_str)
+        .ok_or_else(|| Error::refused(format!("the base task definition's container `{container}` has no image")))?;
+    if image.contains('@') {
+        return Ok(Sourced::new(image.to_owned(), Origin::TaskDefinition));
+    }
+    let name = image_name(image);
+    // Only an ECS task of the definition that the service is at: during a rollout others run, too.
+    let digest = running
+        .iter()
+        .filter(|it| of_service.is_none() || it.task_definition_arn.as_deref() == of_service)
+        .filter_map(|it| it.container(&container))
+        .find_map(|it| it.image_digest.clone());
+    if let Some(digest) = digest {
+        return Ok(Sourced::new(format!("{name}@{digest}"), Origin::RunningTask));
+    }
+    let Some((registry, repository)) = name.split_once('/') else {
+        return Ok(Sourced::new(image.to_owned(), Origin::TaskDefinition));
+    };
+    let Some((account, region)) = ecr_host(registry) else {
+        return Ok(Sourced::new(image.to_owned(), Origin::TaskDefinition));
+    };
+    let tag = image.strip_prefix(name).and_then(|it| it.strip_prefix(':')).unwrap_or("latest");
+    let ecr = aws.for_registry(Some(&region), None);
+    match ecr.image_digest(Some(&account), repository, tag).await {
+        Ok(TagFact::Digest(digest)) => Ok(Sourced::new(format!("{name}@{digest}"), Origin::TaskDefinition)),
+        Ok(TagFact::NoTag | TagFact::NoRepository) => {
+            let message = format!("the deployed image `{image}` is no longer in the registry");
+            Err(Error::refused(message).hint("deploy the service again, or run another image: --image"))
+        }
+        // Not everybody who may run it may read the repository; ECS can.
+        Err(_) => Ok(Sourced::new(image.to_owned(), Origin::TaskDefinition)),
+    }
+}
+
+/// The reference without its tag.
+fn image_name(image: &str) -> &str {
+    match image.rsplit_once(':') {
+        // A colon before the last slash belongs to a port.
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => image,
+    }
+}
+
+/// Whether an ECS task of the service has to be looked at: for the image that is deployed, or for the architecture.
+fn wants_running(task: &ResolvedTask) -> bool {
+    let deployed = matches!(task.image.as_ref().map(|it| &it.value), Some(ImageChoice::Deployed));
+    deployed || task.settings.platform.is_none()
+}
+
+/// The ARN of the task definition that the service's PRIMARY deployment is at.
+fn service_definition(service: &Value) -> Option<String> {
+    let of_primary = plan::primary(service).and_then(|it| it.get("taskDefinition"));
+    of_primary.or_else(|| service.get("taskDefinition")).and_then(Value::as_str).map(str::to_owned)
+}
+
+fn newest_revision(answer: &Value) -> Option<NewestRevision> {
+    let definition = answer.get("taskDefinition")?;
+    let arn = definition.get("taskDefinitionArn")?.as_str()?.to_owned();
+    let tag = |it: &Value| {
+        it.get("key").and_then(Value::as_str) == Some("xtask") && it.get("value").and_then(Value::as_str) == Some("1")
+    };
+    let ours = answer.get("tags").and_then(Value::as_array).is_some_and(|it| it.iter().any(tag));
+    let containers = definition.get("containerDefinitions").and_then(Value::as_array);
+    let hash = containers
+        .and_then(|it| it.iter().find_map(|it| it.get("dockerLabels")?.get(HASH_LABEL)?.as_str().map(str::to_owned)));
+    Some(NewestRevision { arn, ours, hash })
+}
+
+fn cluster(task: &ResolvedTask) -> Result<Sourced<String>> {
+    task.settings.cluster.clone().ok_or_else(|| {
+        Problem::new(format!("the environment `{}` has no `cluster`", task.environment.value))
+            .at(task.environment.span())
+            .hint("set `cluster` in the environment")
+            .refused()
+    })
+}
+
+async fn no_service(aws: &Aws, cluster: &Sourced<String>, service: &Sourced<String>) -> Error {
+    let message = format!("the cluster `{}` has no service `{}`", cluster.value, service.value);
+    let mut problem = Problem::new(message).at(service.span());
+    let names = aws.service_names(&cluster.value).await;
+    if !names.is_empty() {
+        problem = problem.hint(format!("services in {}: {}", cluster.value, names.join(", ")));
+    }
+    problem.refused()
+}
+
+async fn cluster_error(aws: &Aws, cluster: &Sourced<String>, error: &AwsError, tried: &str) -> Error {
+    let no_cluster = error.is("ClusterNotFoundException");
+    let tried = if no_cluster { format!("use the cluster `{}`", cluster.value) } else { tried.to_owned() };
+    let span: Option<Span> = if no_cluster { cluster.span() } else { None };
+    let mut problem = error.problem(&tried, span);
+    if no_cluster {
+        let names = aws.cluster_names().await;
+        if !names.is_empty() {
+            problem.hint = Some(format!("clusters in {}: {}", aws.region.value, names.join(", ")));
+        }
+        return problem.refused();
+    }
+    unread(problem)
+}
+
+/// A read that failed: AWS's doing rather than a refusal, and nothing was written.
+fn unread(problem: Problem) -> Error {
+    problem.failed().done("nothing was built or written")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_no_tag() {
+        for (image, name) in [
+            ("app", "app"),
+            ("app:1", "app"),
+            ("localhost:5000/app", "localhost:5000/app"),
+            ("localhost:5000/app:1", "localhost:5000/app"),
+        ] {
+            assert_eq!(image_name(image), name);
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! The printer for GitHub Actions: what people get, and beside it the runner's own means: log groups, annotations, a job summary,
+//! outputs.
+//!
+//! Workflow commands go to stderr, which the runner reads as it reads stdout. The one exception are the markers around the task's
+//! output: they have to be in the same stream as what they guard. Between them the runner obeys no command of either stream, so
+//! annotations wait until the end marker.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use crate::error::{Error, ErrorKind};
+use crate::event::{BuildStep, Event};
+use crate::model::{Ending, Outcome, Runner};
+use crate::ui::Moment;
+use crate::ui::human::{self, Human, Looks};
+use crate::ui::json::error_events;
+use crate::ui::markdown::{code, fenced, prose, table, timeline};
+use crate::ui::output::Output;
+use crate::ui::text;
+
+/// So many last lines of the output are in the summary of a failed run.
+const TAIL: usize = 20;
+/// A summary may have 1 MiB; a line of the task may be as long.
+const TAIL_LINE: usize = 2_000;
+
+/// What the runner tells the step by its environment.
+#[derive(Debug, Clone, Default)]
+pub struct GithubFiles {
+    /// GITHUB_STEP_SUMMARY.
+    pub summary: Option<PathBuf>,
+    /// GITHUB_OUTPUT.
+    pub output: Option<PathBuf>,
+    /// The current folder, which the paths in errors are relative to. Annotations need it where that is not the workspace.
+    pub folder: Option<PathBuf>,
+}
+
+/// The printer and what it has to remember.
+pub(super) struct Github {
+    human: Human,
+    files: GithubFiles,
+    /// Makes what nobody can guess.
+    token: Box<dyn FnMut() -> String + Send>,
+    /// A log group is open.
+    group: bool,
+    /// The token that ends the task's output, while it is guarded; whether the output may lack its last line end.
+    guard: Option<(String, bool)>,
+    /// Commands for after the task's output.
+    later: Vec<String>,
+    told: Told,
+    /// The last lines of the output.
+    tail: VecDeque<String>,
+    /// Outputs that are in the file.
+    outputs: HashMap<&'static str, String>,
+}
+
+/// What the summary needs of earlier events.
+#[derive(Default)]
+struct Told {
+    task: Option<String>,
+    runner: Option<Runner>,
+    run_id: Option<String>,
+    command: Vec<String>,
+    /// Rows of the plan: where it ran.
+    places: Vec<(String, String)>,
+    console_url: Option<String>,
+    errors: Vec<String>,
+    /// Of the last error, if no Finished event came after it.
+    failure: Option<ErrorKind>,
+}
+
+impl Github {
+    pub(super) fn new(looks: Looks, files: GithubFiles, token: Box<dyn FnMut() -> String + Send>) -> Github {
+        Github {
+            human: Human::new(Looks { redraw: false, ..looks }),
+            files,
+            token,
+            group: false,
+            guard: None,
+            later: Vec::new(),
+            told: Told::default(),
+            tail: VecDeque::new(),
+            outputs: HashMap::new(),
+        }
+    }
+
+    /// Shows an event.
+    pub(super) fn event(&mut self, task: Option<&str>, event: &Event, now: Moment, out: &mut Output) {
+        match event {
+            Event::Log { message, .. } => {
+                self.guard(false, out);
+                self.remember_line(message);
+                self.human.event(task, event, now, out);
+            }
+            Event::Warning { message, hint } => {
+                self.human.event(task, event, now, out);
+                let command = annotation("warning", &[("title", self.title(task))], message, hint.as_deref());
+                self.command(command, out);
+            }
+            Event::Error { .. } => {
+                self.before_error(out);
+                self.human.event(task, event, now, out);
+                self.annotate_error(task, event, out);
+            }
+            Event::Building { image, step } => {
+                self.end_group(out);
+                self.human.end_status(out);
+                let verb = match step {
+                    BuildStep::Prepare => "Prepare",
+                    BuildStep::Build => "Build",
+                    BuildStep::Push => "Push",
+                };
+                self.command(format!("::group::{verb} {}", escape_data(image)), out);
+                self.group = true;
+            }
+            Event::Launched { task_arn, console_url, .. } => {
+                self.end_group(out);
+                self.told.console_url.clone_from(console_url);
+                self.human.event(task, event, now, out);
+                let run_id = self.told.run_id.clone();
+                self.output("run-id", run_id.as_deref(), out);
+                self.output("task-arn", task_arn.as_deref(), out);
+                self.guard(task_arn.is_none(), out);
+            }
+            Event::Finished(ending) => {
+                self.end_group(out);
+                self.end_guard(out);
+                self.human.event(task, event, now, out);
+                let failed = !matches!(
+                    ending.outcome,
+                    Outcome::Succeeded | Outcome::Skipped | Outcome::Interrupted | Outcome::Detached
+                );
+                if failed {
+                    let message = format!("{}: {}", self.human.label(task), human::verdict(ending));
+                    let message = [vec![message], human::details(ending)].concat().join("\n");
+                    let hint = ending.hint.as_deref();
+                    self.command(annotation("error", &[("title", self.title(task))], &message, hint), out);
+                }
+                self.summarize(task, ending, out);
+            }
+            Event::Resolved { runner, run_id, command, .. } => {
+                self.told = Told {
+                    task: task.map(str::to_owned),
+                    runner: Some(*runner),
+                    run_id: Some(run_id.clone()),
+                    command: command.clone(),
+                    ..Told::default()
+                };
+                self.tail.clear();
+                self.human.event(task, event, now, out);
+            }
+            Event::Planned { lines, .. } => {
+                let shown = |key: &str| ["account", "region", "cluster", "service"].contains(&key);
+                self.told.places =
+                    lines.iter().filter(|it| shown(&it.key)).map(|it| (it.key.clone(), it.value.clone())).collect();
+                self.human.event(task, event, now, out);
+            }
+            Event::Pushed { .. } | Event::Registered { .. } | Event::Status { .. } => {
+                self.end_group(out);
+                self.human.event(task, event, now, out);
+            }
+        }
+    }
+
+    /// Shows an error, and annotates its places in tasks.toml.
+    pub(super) fn error(&mut self, task: Option<&str>, error: &Error, out: &mut Output) {
+        self.before_error(out);
+        self.human.error(error, out);
+        self.told.failure = Some(error.kind);
+        if self.told.task.is_none() {
+            self.told.task = task.map(str::to_owned);
+        }
+        for event in error_events(error) {
+            if let (Event::Error { message, .. }, ErrorKind::Interrupted(_)) = (&event, error.kind) {
+                self.told.errors.push(message.clone());
+            } else {
+                self.annotate_error(task, &event, out);
+            }
+        }
+    }
+
+    /// The people's printer, for what is the same in both. It is told first of what it cannot know.
+    pub(super) fn human(&mut self) -> &mut Human {
+        &mut self.human
+    }
+
+    /// Nothing more will come.
+    pub(super) fn end(&mut self, out: &mut Output) {
+        self.end_group(out);
+        self.end_guard(out);
+        if let Some(kind) = self.told.failure.take() {
+            self.summarize_failure(kind, out);
+        }
+    }
+
+    // -------------------------------------------------------------------------------------------------------- commands
+
+    /// A workflow command: now, or after the task's output.
+    fn command(&mut self, command: String, out: &mut Output) {
+        if self.guard.is_some() {
+            self.later.push(command);
+        } else {
+            out.stderr(&command);
+            out.stderr("\n");
+        }
+    }
+
+    fn before_error(&mut self, out: &mut Output) {
+        self.end_group(out);
+        self.end_guard(out);
+    }
+
+    fn end_group(&mut self, out: &mut Output) {
+        if std::mem::take(&mut self.group) {
+            self.command("::endgroup::".to_owned(), out);
+        }
+    }
+
+    /// From here on the task's output is on stdout: no line of it may be taken for a command. `raw`: a process writes it by itself,
+    /// perhaps without a last line end.
+    fn guard(&mut self, raw: bool, out: &mut Output) {
+        if self.guard.is_none() {
+            let token = (self.token)();
+            out.stdout(format!("::stop-commands::{token}\n").as_bytes());
+            self.guard = Some((token, raw));
+        }
+    }
+
+    fn end_guard(&mut self, out: &mut Output) {
+        if let Some((token, raw)) = self.guard.take() {
+            // Behind an unfinished line the runner would not see the marker, and obey no command for the rest of the step.
+            let fresh_line = if raw { "\n" } else { "" };
+            out.stdout(format!("{fresh_line}::{token}::\n").as_bytes());
+            for command in std::mem::take(&mut self.later) {
+                self.command(command, out);
+            }
+        }
+    }
+
+    fn title(&self, task: Option<&str>) -> String {
+        task.or(self.told.task.as_deref()).unwrap_or("xtask").to_owned()
+    }
+
+    fn annotate_error(&mut self, task: Option<&str>, event: &Event, out: &mut Output) {
+        let Event::Error { message, hint, file, line, column, .. } = event else { return };
+        self.told.errors.push(message.clone());
+        let mut properties = Vec::new();
+        if let Some(file) = file {
+            // The runner makes an absolute path in its workspace relative to it; a path of our folder it would misread.
+            let file = self.files.folder.as_ref().map_or_else(|| PathBuf::from(file), |it| it.join(file));
+            properties.push(("file", file.display().to_string()));
+        }
+        properties.extend(line.map(|it| ("line", it.to_string())));
+        properties.extend(column.map(|it| ("col", it.to_string())));
+        properties.push(("title", self.title(task)));
+        self.command(annotation("error", &properties, message, hint.as_deref()), out);
+    }
+
+    // ----------------------------------------------------------------------------------------------------------- files
+
+    fn output(&mut self, name: &'static str, value: Option<&str>, out: &mut Output) {
+        let (Some(path), Some(value)) = (&self.files.output, value) else { return };
+        if self.outputs.get(name).is_some_and(|it| it == value) {
+            return;
+        }
+        self.outputs.insert(name, value.to_owned());
+        // The form with a delimiter, because a value could have a line end; nobody can guess the delimiter.
+        let delimiter = (self.token)();
+        out.append(path.clone(), format!("{name}<<{delimiter}\n{value}\n{delimiter}\n"));
+    }
+
+    fn remember_line(&mut self, line: &str) {
+        if self.tail.len() == TAIL {
+            self.tail.pop_front();
+        }
+        let end = line.floor_char_boundary(TAIL_LINE);
+        self.tail.push_back(format!("{}{}", &line[..end], if end < line.len() { "…" } else { "" }));
+    }
+
+    fn summarize(&mut self, task: Option<&str>, ending: &Ending, out: &mut Output) {
+        self.output("run-id", Some(&ending.run_id), out);
+        self.output("task-arn", ending.task_arn.as_deref(), out);
+        self.output("exit-code", Some(&ending.exit_code.to_string()), out);
+        self.output("outcome", Some(ending.outcome.as_str()), out);
+        self.output("image", ending.image.as_deref(), out);
+        self.told.failure = None;
+
+        let mut rows = self.rows();
+        if let Some(arn) = &ending.task_arn {
+            let id = code(arn);
+            let link = self.told.console_url.as_ref().map(|url| format!("[{id}]({url})"));
+            rows.push(("ECS task", link.unwrap_or(id)));
+        }
+        rows.extend(ending.task_definition.as_ref().map(|it| ("task definition", code(it))));
+        rows.extend(ending.image.as_ref().map(|it| ("image", code(it))));
+        rows.push(("run", code(&ending.run_id)));
+        rows.push(("outcome", ending.outcome.as_str().to_owned()));
+        rows.push(("exit code", ending.exit_code.to_string()));
+        let good = matches!(ending.outcome, Outcome::Succeeded | Outcome::Skipped);
+        if !good {
+            rows.extend(ending.stop_code.as_ref().map(|it| ("stop code", code(it))));
+            rows.extend(ending.stopped_reason.as_ref().map(|it| ("stopped reason", code(it))));
+            rows.extend(ending.container_reason.as_ref().map(|it| ("container reason", code(it))));
+        }
+        rows.extend(ending.explanation.as_ref().map(|it| ("explanation", prose(it))));
+        rows.extend(ending.hint.as_ref().map(|it| ("hint", prose(it))));
+
+        let mut text = format!("### {}: {}\n\n", prose(&self.human.label(task)), prose(&human::verdict(ending)));
+        table(&mut text, &rows);
+        timeline(&mut text, &ending.timings);
+        self.errors(&mut text);
+        if !good && !self.tail.is_empty() {
+            let _ = write!(text, "The last lines of the output:\n\n");
+            fenced(&mut text, self.tail.make_contiguous());
+        }
+        self.append_summary(text, out);
+    }
+
+    /// The summary of a run that ended before there was anything to follow.
+    fn summarize_failure(&mut self, kind: ErrorKind, out: &mut Output) {
+        let Some(task) = self.told.task.clone() else { return };
+        let (outcome, exit_code) = match kind {
+            ErrorKind::Refused => (Outcome::Refused, crate::error::exit::REFUSED),
+            ErrorKind::Failed => (Outcome::NeverStarted, crate::error::exit::FAILED),
+            ErrorKind::Interrupted(signal) => (Outcome::Interrupted, 128 + signal),
+        };
+        let run_id = self.told.run_id.clone();
+        self.output("run-id", run_id.as_deref(), out);
+        self.output("exit-code", Some(&exit_code.to_string()), out);
+        self.output("outcome", Some(outcome.as_str()), out);
+        let mut rows = self.rows();
+        rows.extend(run_id.map(|it| ("run", code(&it))));
+        rows.push(("outcome", outcome.as_str().to_owned()));
+        rows.push(("exit code", exit_code.to_string()));
+        let mut text = format!("### {}: {}\n\n", prose(&self.human.label(Some(&task))), outcome.as_str());
+        table(&mut text, &rows);
+        self.errors(&mut text);
+        self.append_summary(text, out);
+    }
+
+    /// What ran, where.
+    fn rows(&self) -> Vec<(&str, String)> {
+        let mut rows = Vec::new();
+        if !self.told.command.is_empty() {
+            rows.push(("command", code(&text::command_line(&self.told.command))));
+        }
+        let runner = self.told.runner.map(|it| match it {
+            Runner::Host => "host",
+            Runner::Docker => "docker",
+            Runner::Ecs => "ecs",
+        });
+        rows.extend(runner.map(|it| ("runner", it.to_owned())));
+        rows.extend(self.told.places.iter().map(|(key, value)| (key.as_str(), code(value))));
+        rows
+    }
+
+    fn errors(&self, text: &mut String) {
+        if !self.told.errors.is_empty() {
+            fenced(text, &self.told.errors);
+        }
+    }
+
+    fn append_summary(&self, text: String, out: &mut Output) {
+        if let Some(path) = &self.files.summary {
+            out.append(path.clone(), text);
+        }
+    }
+}
+
+/// Sixteen random bytes: what no line of the task's output can contain by intent.
+pub(super) fn random_token() -> String {
+    let mut bytes = [0_u8; 16];
+    let random = ring::rand::SystemRandom::new();
+    ring::rand::SecureRandom::fill(&random, &mut bytes).expect("the operating system gives random bytes");
+    bytes.iter().fold("xtask-".to_owned(), |text, it| format!("{text}{it:02x}"))
+}
+
+fn annotation(kind: &str, properties: &[(&str, String)], message: &str, hint: Option<&str>) -> String {
+    let properties: Vec<_> =
+        properties.iter().map(|(key, value)| format!("{key}={}", escape_property(value))).collect();
+    let message = match hint {
+        Some(hint) => format!("{message}\nhint: {hint}"),
+        None => message.to_owned(),
+    };
+    format!("::{kind} {}::{}", properties.join(","), escape_data(&text::clean(&message)))
+}
+
+/// A command's text as the runner takes it.
+fn escape_data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// A command's property as the runner takes it.
+fn escape_property(text: &str) -> String {
+    escape_data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! The only place that prints. Everything else emits events; one of three printers shows them: for people, for programs
+//! (`--format json`), for GitHub Actions.
+//!
+//! stdout is the task's own output or the JSON, stderr is ours. The streams belong to threads of their own, reached by a channel, so
+//! that a full pipe or Ctrl-S never stops what runs on the async side: signals and deadlines.
+
+mod github;
+mod human;
+mod json;
+mod markdown;
+mod output;
+mod render;
+#[cfg(test)]
+mod samples;
+mod status;
+mod text;
+mod worker;
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::error::Error;
+use crate::event::Event;
+use crate::model::Timestamp;
+use github::Github;
+use human::{Human, Looks};
+use json::Json;
+use text::Paint;
+use worker::{Message, Printer, Streams};
+
+pub use github::GithubFiles;
+pub use human::console_url;
+pub use render::line_and_column;
+
+/// KiB of the task's output that may wait to be written.
+const UNWRITTEN: u32 = 4096;
+/// How long words on stderr wait for the output that belongs before them.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// The columns of a terminal that does not say.
+const USUAL_WIDTH: usize = 80;
+
+/// What stdout is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    /// The task's output.
+    #[default]
+    Human,
+    /// Events as JSON, one a line.
+    Json,
+}
+
+/// How it is to be shown: flags and environment, read by the caller.
+#[derive(Debug, Clone, Default)]
+pub struct UiOptions {
+    /// `--format`
+    pub format: Format,
+    /// `-q`: warnings, errors, and an end that is no success.
+    pub quiet: bool,
+    /// `-v`: notes, and the plan whole.
+    pub verbose: bool,
+    /// `--plain`: no colours, no line that is redrawn, nothing of GitHub's.
+    pub plain: bool,
+    /// GITHUB_ACTIONS is `true`.
+    pub github: bool,
+    /// GitHub's files; without effect elsewhere.
+    pub github_files: GithubFiles,
+    /// The task that events belong to, where one is named.
+    pub task: Option<String>,
+}
+
+/// The point in time of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Moment {
+    /// For the record.
+    wall: Timestamp,
+    /// For durations: since the start.
+    elapsed: Duration,
+}
+
+impl Moment {
+    fn now(begun: Instant) -> Moment {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Moment { wall: Timestamp(since_1970.as_millis().try_into().unwrap_or(i64::MAX)), elapsed: begun.elapsed() }
+    }
+}
+
+/// The way to the user. Cheap to clone; every clone writes to the same streams.
+#[derive(Debug, Clone)]
+pub struct Ui {
+    messages: Sender<Message>,
+    /// Bounds the task's output that is read but not written.
+    unwritten: Arc<Semaphore>,
+    begun: Instant,
+    task: Option<Arc<str>>,
+    can_ask: bool,
+}
+
+impl Ui {
+    /// Takes the process's streams over.
+    pub fn new(options: UiOptions) -> Ui {
+        let (stdout, stderr) = (io::stdout(), io::stderr());
+        let terminal = stderr.is_terminal();
+        let dumb = std::env::var_os("TERM").is_some_and(|it| it == "dumb");
+        let colours = !options.plain && anstream::AutoStream::choice(&stderr) != anstream::ColorChoice::Never;
+        let looks = Looks {
+            paint: Paint(colours),
+            redraw: terminal && !dumb && !options.plain,
+            stdout_is_terminal: stdout.is_terminal(),
+            quiet: options.quiet,
+            verbose: options.verbose,
+        };
+        let streams = Streams {
+            stdout: Box::new(stdout),
+            stderr: Box::new(stderr),
+            width: Box::new(|| width_of(io::stderr())),
+            patience: PATIENCE,
+        };
+        let can_ask = terminal && io::stdin().is_terminal();
+        Ui::with(options, looks, streams, can_ask)
+    }
+
+    fn with(options: UiOptions, looks: Looks, streams: Streams, can_ask: bool) -> Ui {
+        let printer = match options.format {
+            // Only events are JSON; there is no status line between them.
+            Format::Json => Printer::Json(Json::default(), Human::new(looks)),
+            Format::Human if options.github && !options.plain => {
+                let files = options.github_files;
+                Printer::Github(Box::new(Github::new(looks, files, Box::new(github::random_token))))
+            }
+            Format::Human => Printer::Human(Human::new(looks)),
+        };
+        let begun = Instant::now();
+        Ui {
+            messages: worker::start(printer, streams, begun),
+            unwritten: Arc::new(Semaphore::new(UNWRITTEN as usize)),
+            begun,
+            task: options.task.map(Arc::from),
+            can_ask,
+        }
+    }
+
+    /// The same for another task: its events carry that name.
+    pub fn for_task(&self, task: &str) -> Ui {
+        Ui { task: Some(Arc::from(task)), ..self.clone() }
+    }
+
+    /// Tells that something happened. Never waits. For lines of output there is [`Ui::log`].
+    pub fn emit(&self, event: Event) {
+        self.send(Message::Event { task: self.task.clone(), event: Box::new(event), at: self.now() });
+    }
+
+    /// Prints lines of the task, in order. Waits while too much is read and not written: a caller that stays here stops reading
+    /// more. Dropped before it is ready, nothing of the lines is printed.
+    pub async fn log(&self, lines: Vec<Event>) {
+        let size: usize = lines.iter().map(size_of_line).sum();
+        let permits = u32::try_from(size / 1024 + 1).unwrap_or(UNWRITTEN).min(UNWRITTEN);
+        // The semaphore is never closed.
+        let permit = Arc::clone(&self.unwritten).acquire_many_owned(permits).await.ok();
+        self.send(Message::Log { task: self.task.clone(), lines, at: self.now(), permit });
+    }
+
+    /// Shows what failed.
+    pub fn error(&self, error: &Error) {
+        self.send(Message::Error { task: self.task.clone(), error: Box::new(error.clone()), at: self.now() });
+    }
+
+    /// Writes a command's own result to stdout as it is.
+    pub fn print(&self, text: impl Into<String>) {
+        self.send(Message::Print(text.into()));
+    }
+
+    /// Tells a detail, on stderr, where `-v` asks for details.
+    pub fn note(&self, text: impl Into<String>) {
+        self.send(Message::Note(text.into()));
+    }
+
+    /// Waits until everything so far is written and the status line is gone, which it stays until the next event that tells a
+    /// status: before a child process gets the terminal. Waits for as long as stdout takes nothing, so a caller watches for signals
+    /// beside it.
+    pub async fn sync(&self) {
+        let (reply, written) = oneshot::channel();
+        self.send(Message::Sync(reply));
+        // An error means that the threads are gone, and then nothing will be written.
+        let _ = written.await;
+    }
+
+    /// Writes what is left and ends the threads. Waits like [`Ui::sync`]; dropped before it is ready, the process may end all the
+    /// same.
+    pub async fn close(self) {
+        let (reply, written) = oneshot::channel();
+        self.send(Message::Close(reply));
+        let _ = written.await;
+    }
+
+    /// Whether there is somebody to ask: stdin and stderr are terminals.
+    pub fn can_ask(&self) -> bool {
+        self.can_ask
+    }
+
+    /// Asks on stderr and gives the line that is typed, without its line end; nothing at the end of input. May be dropped at a
+    /// signal: the thread that reads stdin then stays behind, so the process should end soon after.
+    pub async fn ask(&self, question: &str) -> Option<String> {
+        let (reply, written) = oneshot::channel();
+        self.send(Message::Ask(question.to_owned(), reply));
+        written.await.ok()?;
+        let (sender, answer) = oneshot::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let read = io::stdin().read_line(&mut line);
+            let _ = sender.send(read.ok().and_then(|_| typed_line(&line)));
+        });
+        let answer = answer.await.ok().flatten();
+        if answer.is_some() {
+            self.send(Message::Answered);
+        }
+        answer
+    }
+
+    fn now(&self) -> Moment {
+        Moment::now(self.begun)
+    }
+
+    fn send(&self, message: Message) {
+        // The threads end after `close`; what a clone still says then has nobody to read it.
+        let _ = self.messages.send(message);
+    }
+}
+
+/// The line without its end, if one was typed to its end.
+fn typed_line(line: &str) -> Option<String> {
+    line.strip_suffix('\n').map(|it| it.strip_suffix('\r').unwrap_or(it).to_owned())
+}
+
+fn size_of_line(event: &Event) -> usize {
+    match event {
+        Event::Log { message, .. } => message.len() + 64,
+        _ => 64,
+    }
+}
+
+/// The columns of the terminal that a stream is.
+#[cfg(unix)]
+fn width_of(stream: impl std::os::fd::AsFd) -> usize {
+    let size = rustix::termios::tcgetwinsize(stream);
+    size.ok().map(|it| usize::from(it.ws_col)).filter(|it| *it > 0).unwrap_or(USUAL_WIDTH)
+}
+
+/// The columns of the terminal that a stream is.
+#[cfg(not(unix))]
+fn width_of(_stream: impl io::Write) -> usize {
+    USUAL_WIDTH
+}
+
+#[cfg(test)]
+mod tests;

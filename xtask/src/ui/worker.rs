@@ -1,0 +1,358 @@
+//! The threads that write. One owns the printer with its state, and stderr; a second does nothing but write to stdout and say when
+//! it has: so the order between the two streams is kept, and yet a stdout that nobody reads (a pager, Ctrl-S) does not keep words
+//! about the run from stderr.
+
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::error::Error;
+use crate::event::Event;
+use crate::ui::Moment;
+use crate::ui::github::Github;
+use crate::ui::human::Human;
+use crate::ui::json::Json;
+use crate::ui::output::{Output, Piece};
+
+/// Bytes that are collected before they are written, while there are more messages.
+const BATCH: usize = 256 * 1024;
+/// How often a stdout that takes nothing is looked at, while nothing else happens.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// A stream in non-blocking mode, as some programs leave a shared terminal, is tried again after this long.
+const WOULD_BLOCK: Duration = Duration::from_millis(10);
+
+/// What the rest of the program sends.
+pub(super) enum Message {
+    /// Something happened.
+    Event { task: Option<Arc<str>>, event: Box<Event>, at: Moment },
+    /// Lines of the task. The permit is for their size; it goes back when they are written.
+    Log { task: Option<Arc<str>>, lines: Vec<Event>, at: Moment, permit: Option<OwnedSemaphorePermit> },
+    /// Something failed.
+    Error { task: Option<Arc<str>>, error: Box<Error>, at: Moment },
+    /// A command's own result.
+    Print(String),
+    /// A detail.
+    Note(String),
+    /// A question; answered here when it can be read.
+    Ask(String, oneshot::Sender<()>),
+    /// A line was typed behind the question.
+    Answered,
+    /// Everything before this is to be written, and the terminal left alone.
+    Sync(oneshot::Sender<()>),
+    /// Nothing comes after this.
+    Close(oneshot::Sender<()>),
+}
+
+/// The printers.
+pub(super) enum Printer {
+    /// For people.
+    Human(Human),
+    /// For programs; what is no event goes to stderr as for people.
+    Json(Json, Human),
+    /// For GitHub Actions.
+    Github(Box<Github>),
+}
+
+impl Printer {
+    fn event(&mut self, task: Option<&str>, event: &Event, at: Moment, out: &mut Output) {
+        match self {
+            Printer::Human(human) => human.event(task, event, at, out),
+            Printer::Json(json, _) => json.event(task, event, at, out),
+            Printer::Github(github) => github.event(task, event, at, out),
+        }
+    }
+
+    fn error(&mut self, task: Option<&str>, error: &Error, at: Moment, out: &mut Output) {
+        match self {
+            Printer::Human(human) => human.error(error, out),
+            Printer::Json(json, _) => json.error(task, error, at, out),
+            Printer::Github(github) => github.error(task, error, out),
+        }
+    }
+
+    /// The part of each that writes for people.
+    fn human(&mut self) -> &mut Human {
+        match self {
+            Printer::Human(human) | Printer::Json(_, human) => human,
+            Printer::Github(github) => github.human(),
+        }
+    }
+
+    fn end(&mut self, out: &mut Output) {
+        self.human().end_status(out);
+        if let Printer::Github(github) = self {
+            github.end(out);
+        }
+    }
+}
+
+/// Where it is written; in tests: anywhere.
+pub(super) struct Streams {
+    pub(super) stdout: Box<dyn Write + Send>,
+    pub(super) stderr: Box<dyn Write + Send>,
+    /// The columns of the terminal that stderr is.
+    pub(super) width: Box<dyn Fn() -> usize + Send>,
+    /// How long stderr waits for what has to stand on stdout before it.
+    pub(super) patience: Duration,
+}
+
+/// Starts the threads. They end after [`Message::Close`], or when all senders are gone.
+pub(super) fn start(printer: Printer, streams: Streams, begun: Instant) -> Sender<Message> {
+    let (sender, messages) = mpsc::channel();
+    let (stdout, chunks) = mpsc::channel();
+    let progress = Arc::new(Progress::default());
+    let theirs = Arc::clone(&progress);
+    thread::spawn(move || write_stdout(&chunks, streams.stdout, &theirs));
+    let worker = Worker {
+        printer,
+        messages,
+        stdout,
+        progress,
+        stderr: streams.stderr,
+        width: streams.width,
+        patience: streams.patience,
+        stuck: false,
+        begun,
+    };
+    thread::spawn(move || worker.run());
+    sender
+}
+
+struct Worker {
+    printer: Printer,
+    messages: Receiver<Message>,
+    stdout: Sender<Chunk>,
+    progress: Arc<Progress>,
+    stderr: Box<dyn Write + Send>,
+    width: Box<dyn Fn() -> usize + Send>,
+    patience: Duration,
+    /// stdout takes nothing at present: stderr does not wait for it.
+    stuck: bool,
+    begun: Instant,
+}
+
+/// What belongs to a batch beside its bytes.
+#[derive(Default)]
+struct Batch {
+    out: Output,
+    permits: Vec<OwnedSemaphorePermit>,
+    replies: Vec<oneshot::Sender<()>>,
+    /// Nothing more may go into this batch.
+    full: bool,
+    last: bool,
+}
+
+impl Worker {
+    fn run(mut self) {
+        loop {
+            let mut batch = Batch::default();
+            self.collect(&mut batch);
+            let last = batch.last;
+            self.write(batch);
+            if last {
+                return;
+            }
+        }
+    }
+
+    /// Waits for a message or the time to draw, and takes in what else is there.
+    fn collect(&mut self, batch: &mut Batch) {
+        let now = self.begun.elapsed();
+        let mut wait = self.printer.human().wake_at().map(|at| at.saturating_sub(now));
+        if self.stuck {
+            wait = Some(wait.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN));
+        }
+        let first = match wait {
+            Some(wait) => self.messages.recv_timeout(wait),
+            None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match first {
+            Ok(message) => self.take(message, batch),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => batch.last = true,
+        }
+        while !batch.last && !batch.full && batch.out.bytes < BATCH {
+            match self.messages.try_recv() {
+                Ok(message) => self.take(message, batch),
+                Err(TryRecvError::Empty) => {
+                    self.printer.human().tick(Moment::now(self.begun), &self.width, &mut batch.out);
+                    break;
+                }
+                Err(TryRecvError::Disconnected) => batch.last = true,
+            }
+        }
+        if batch.last {
+            self.printer.end(&mut batch.out);
+        }
+    }
+
+    fn take(&mut self, message: Message, batch: &mut Batch) {
+        let out = &mut batch.out;
+        match message {
+            Message::Event { task, event, at } => self.printer.event(task.as_deref(), &event, at, out),
+            Message::Log { task, lines, at, permit } => {
+                for line in &lines {
+                    self.printer.event(task.as_deref(), line, at, out);
+                }
+                batch.permits.extend(permit);
+            }
+            Message::Error { task, error, at } => self.printer.error(task.as_deref(), &error, at, out),
+            Message::Print(text) => self.printer.human().print(&text, out),
+            Message::Note(text) => self.printer.human().note(&text, out),
+            Message::Ask(question, reply) => {
+                self.printer.human().ask(&question, out);
+                batch.replies.push(reply);
+                batch.full = true;
+            }
+            Message::Answered => self.printer.human().answered(),
+            Message::Sync(reply) => {
+                self.printer.human().end_status(out);
+                batch.replies.push(reply);
+                batch.full = true;
+            }
+            Message::Close(reply) => {
+                batch.replies.push(reply);
+                batch.last = true;
+            }
+        }
+    }
+
+    fn write(&mut self, batch: Batch) {
+        let Batch { out, mut permits, replies, .. } = batch;
+        let last_stdout = out.pieces.iter().rposition(|it| matches!(it, Piece::Stdout(_)));
+        for (index, piece) in out.pieces.into_iter().enumerate() {
+            match piece {
+                Piece::Stdout(bytes) => {
+                    let permits = if Some(index) == last_stdout { std::mem::take(&mut permits) } else { Vec::new() };
+                    self.send_to_stdout(Chunk { bytes, _permits: permits, replies: Vec::new() });
+                }
+                // A stderr that is gone leaves nobody to tell.
+                Piece::Stderr(bytes) => drop(write_whole(&mut *self.stderr, &bytes)),
+                Piece::Append(path, text) => self.append(&path, &text),
+            }
+        }
+        if !replies.is_empty() {
+            self.send_to_stdout(Chunk { bytes: Vec::new(), _permits: Vec::new(), replies });
+        }
+        self.look_at_stdout();
+    }
+
+    fn send_to_stdout(&mut self, chunk: Chunk) {
+        self.progress.lock().unwritten += 1;
+        // The thread on the other side ends only after this sender.
+        let _ = self.stdout.send(chunk);
+        self.look_at_stdout();
+    }
+
+    /// Waits until stdout has taken everything, but not for long; tells what went wrong with it, once.
+    fn look_at_stdout(&mut self) {
+        let mut progress = self.progress.lock();
+        if !self.stuck && progress.unwritten > 0 {
+            let wait = self.progress.changed.wait_timeout_while(progress, self.patience, |it| it.unwritten > 0);
+            progress = wait.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        self.stuck = progress.unwritten > 0;
+        let fault = progress.fault.take();
+        drop(progress);
+        match fault {
+            Some(fault) if fault.kind() == ErrorKind::BrokenPipe => self.warn("stdout is closed; the run goes on"),
+            Some(fault) => self.warn(&format!("cannot write to stdout: {fault}; the run goes on")),
+            None => {}
+        }
+    }
+
+    fn append(&mut self, path: &Path, text: &str) {
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        if let Err(cause) = file.and_then(|mut file| file.write_all(text.as_bytes())) {
+            self.warn(&format!("cannot write to `{}`: {cause}", path.display()));
+        }
+    }
+
+    fn warn(&mut self, message: &str) {
+        let mut out = Output::default();
+        self.printer.human().warning(message, None, &mut out);
+        for piece in out.pieces {
+            if let Piece::Stderr(bytes) = piece {
+                drop(write_whole(&mut *self.stderr, &bytes));
+            }
+        }
+    }
+}
+
+/// Something for stdout. The permits and the replies go back when it is written.
+struct Chunk {
+    bytes: Vec<u8>,
+    _permits: Vec<OwnedSemaphorePermit>,
+    replies: Vec<oneshot::Sender<()>>,
+}
+
+/// How far the thread of stdout is.
+#[derive(Default)]
+struct Progress {
+    state: Mutex<Written>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Written {
+    /// Chunks that are sent and not written.
+    unwritten: usize,
+    /// Why stdout takes nothing any more, until it is told.
+    fault: Option<io::Error>,
+}
+
+impl Progress {
+    fn lock(&self) -> MutexGuard<'_, Written> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes chunks until the sender is gone. After the first fault it takes them without writing: the run goes on for the task's sake.
+fn write_stdout(chunks: &Receiver<Chunk>, mut stdout: Box<dyn Write + Send>, progress: &Progress) {
+    let mut broken = false;
+    for chunk in chunks {
+        let fault = if broken { None } else { write_whole(&mut *stdout, &chunk.bytes).err() };
+        broken |= fault.is_some();
+        let mut state = progress.lock();
+        state.unwritten -= 1;
+        state.fault = fault.or(state.fault.take());
+        drop(state);
+        progress.changed.notify_all();
+        for reply in chunk.replies {
+            // Whoever asked may have gone away meanwhile.
+            let _ = reply.send(());
+        }
+    }
+}
+
+fn write_whole(stream: &mut dyn Write, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match stream.write(bytes) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(fault) => wait_or(fault)?,
+        }
+    }
+    while let Err(fault) = stream.flush() {
+        wait_or(fault)?;
+    }
+    Ok(())
+}
+
+/// Faults that pass are waited for.
+fn wait_or(fault: io::Error) -> io::Result<()> {
+    match fault.kind() {
+        ErrorKind::Interrupted => Ok(()),
+        ErrorKind::WouldBlock => {
+            thread::sleep(WOULD_BLOCK);
+            Ok(())
+        }
+        _ => Err(fault),
+    }
+}

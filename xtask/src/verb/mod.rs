@@ -1,0 +1,121 @@
+//! What each verb of the command line does, and the way there: the printer, the runtime, and the exit code of what went wrong.
+
+pub mod complete;
+pub mod init;
+pub mod list;
+pub mod run;
+
+use std::path::PathBuf;
+
+use crate::cx::TasksFile;
+use crate::error::{Error, Result, exit};
+use crate::event::Event;
+use crate::flags::{Cli, Everywhere, Format, Verb};
+use crate::tools::signals::Signals;
+use crate::ui::{self, GithubFiles, Ui, UiOptions};
+
+/// Does what the command line says and returns the exit code.
+pub fn dispatch(cli: Cli) -> u8 {
+    // One thread: the work is waiting. A thread that waits for a terminal's answer must not hold up the end.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let ui = Ui::new(UiOptions::default());
+            ui.error(&Error::failed(format!("cannot start the runtime: {error}")));
+            return exit::FAILED;
+        }
+    };
+    let exit_code = runtime.block_on(until_written(cli));
+    runtime.shutdown_background();
+    exit_code
+}
+
+/// Runs the verb, shows what failed, and waits until all is written: for as long as that takes, unless a signal says otherwise.
+async fn until_written(cli: Cli) -> u8 {
+    let task = match &cli.verb {
+        Some(Verb::Run(flags)) => Some(flags.task.clone()),
+        _ => None,
+    };
+    let ui = Ui::new(ui_options(&cli.everywhere, task));
+    let mut signals = None;
+    let mut run_id = String::new();
+    let result = verb(&cli, &ui, &mut run_id, &mut signals).await;
+    let exit_code = match result {
+        Ok(exit_code) => exit_code,
+        Err(error) => {
+            ui.error(&error);
+            if matches!(cli.verb, Some(Verb::Run(_))) && cli.everywhere.format == Format::Json {
+                // For programs the last event is the same whatever happened.
+                ui.emit(Event::Finished(Box::new(run::ending_of(&error, &run_id))));
+            }
+            error.exit_code()
+        }
+    };
+    match signals {
+        Some(mut signals) => {
+            tokio::select! {
+                () = ui.close() => {}
+                _ = Signals::next(&mut signals) => {}
+            }
+        }
+        None => ui.close().await,
+    }
+    exit_code
+}
+
+/// `signals` is set by a verb that handles signals itself; until then they end the process as they always do.
+async fn verb(cli: &Cli, ui: &Ui, run_id: &mut String, signals: &mut Option<Signals>) -> Result<u8> {
+    let everywhere = &cli.everywhere;
+    let file = everywhere.file.as_deref();
+    match &cli.verb {
+        None | Some(Verb::List) => {
+            let file = TasksFile::require(file)?;
+            let config = file.config()?;
+            ui.print(list::table(&config, everywhere.format == Format::Json));
+            Ok(exit::OK)
+        }
+        Some(Verb::Run(flags)) => {
+            *run_id = run::run_id(flags)?;
+            let file = TasksFile::require(file)?;
+            let signals = signals.insert(Signals::new()?);
+            run::run(&file, flags, everywhere, run_id, ui, signals).await.map_err(|it| it.in_source(&file.source))
+        }
+        Some(Verb::Init) => {
+            let folder =
+                std::env::current_dir().map_err(|it| Error::failed(format!("cannot find the current folder: {it}")))?;
+            ui.print(init::init(&folder)?);
+            Ok(exit::OK)
+        }
+        Some(Verb::Completions(flags)) => {
+            ui.print(complete::script(flags.shell));
+            Ok(exit::OK)
+        }
+        Some(Verb::Complete(flags)) => {
+            // A shell shows nothing of what goes wrong here: no names are offered then.
+            let config = TasksFile::find(file).ok().flatten().and_then(|it| it.config().ok());
+            let words: Vec<String> = flags.words.iter().map(|it| it.to_string_lossy().into_owned()).collect();
+            ui.print(complete::lines(&complete::candidates(&words, config.as_ref())));
+            Ok(exit::OK)
+        }
+    }
+}
+
+fn ui_options(everywhere: &Everywhere, task: Option<String>) -> UiOptions {
+    let path = |name: &str| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
+    UiOptions {
+        format: match everywhere.format {
+            Format::Human => ui::Format::Human,
+            Format::Json => ui::Format::Json,
+        },
+        quiet: everywhere.quiet,
+        verbose: everywhere.verbose,
+        plain: everywhere.plain,
+        github: std::env::var_os("GITHUB_ACTIONS").is_some_and(|it| it == "true"),
+        github_files: GithubFiles {
+            summary: path("GITHUB_STEP_SUMMARY"),
+            output: path("GITHUB_OUTPUT"),
+            folder: std::env::current_dir().ok(),
+        },
+        task,
+    }
+}
