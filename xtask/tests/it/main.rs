@@ -3,5 +3,7 @@
 #![expect(dead_code, reason = "the fake and the harness can do more than the tests of any one day use")]
 
 mod fake;
+mod fake_tests;
 mod harness;
 mod harness_tests;
+mod tidy;

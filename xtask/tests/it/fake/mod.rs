@@ -485,6 +485,11 @@ impl Fake {
         hooks.push(Hook { point, moment, run });
     }
 
+    /// Other pages from now on: see [`Fake::log_pages`].
+    pub fn set_log_pages(&self, seed: u64, most: u64, empty: u64) {
+        self.core.lock().state.paging = Paging { seed, most, random: true, empty };
+    }
+
     /// Moves the clock on.
     pub fn advance(&self, span: Millis) {
         self.core.clock.advance(span);
