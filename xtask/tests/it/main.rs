@@ -6,4 +6,7 @@ mod fake;
 mod fake_tests;
 mod harness;
 mod harness_tests;
+mod publish;
+mod real_context;
+mod real_publish;
 mod tidy;

@@ -23,22 +23,21 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Where this task's image goes: an environment's `registry` (its emulator) wins over the image's, which wins over ECR of the
-    /// caller's account in the environment's region.
+    /// Where this task's image goes: the registry that it was resolved to, else ECR of the caller's account in the environment's region.
     pub fn new(task: &ResolvedTask, spec: &ImageSpec, identity: &Identity, region: &str) -> Result<Destination> {
         let Some(repository) = &spec.repository else {
             let problem = Problem::new(format!("image `{}` has no `repository` to push to", spec.name));
             let span = task.image.as_ref().and_then(Sourced::span);
             return Err(problem.at(span).hint(format!("set `repository` in [images.{}]", spec.name)).refused());
         };
-        let registry = match task.settings.registry.as_ref().or(spec.registry.as_ref()) {
+        let registry = match &spec.registry {
             Some(registry) => registry.value.clone(),
             None => {
                 let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
                 format!("{}.dkr.ecr.{region}.{suffix}", identity.account)
             }
         };
-        let destination = Destination::at(task, spec, &registry, &repository.value);
+        let destination = Destination::at(spec, &registry, &repository.value);
         if registry.is_empty() || registry.contains(['/', '@']) {
             let problem = Problem::new(format!("`registry` must be a host, not `{registry}`"));
             let hint = "write only the host, and the port where there is one: the repository has a key of its own";
@@ -48,18 +47,16 @@ impl Destination {
     }
 
     /// The same from a plan that names registry and repository.
-    pub(super) fn at(task: &ResolvedTask, spec: &ImageSpec, registry: &str, repository: &str) -> Destination {
+    pub(super) fn at(spec: &ImageSpec, registry: &str, repository: &str) -> Destination {
         let (registry_id, region) = ecr_host(registry).unzip();
-        // The profile belongs to the image's registry, not to the one that an environment puts in its place.
-        let profile = if task.settings.registry.is_some() { None } else { spec.registry_profile.clone() };
         Destination {
             registry: registry.to_owned(),
             repository: repository.to_owned(),
             registry_id,
             region,
-            profile,
+            profile: spec.registry_profile.clone(),
             span: spec.repository.as_ref().and_then(Sourced::span),
-            registry_span: task.settings.registry.as_ref().or(spec.registry.as_ref()).and_then(Sourced::span),
+            registry_span: spec.registry.as_ref().and_then(Sourced::span),
         }
     }
 
