@@ -130,15 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn an_environments_registry_wins_and_brings_its_own_credentials() {
+    fn the_registry_is_the_images_else_the_callers_own() {
         const ECR: &str = "999988887777.dkr.ecr.eu-west-1.amazonaws.com";
-        for (environments, images, region, registry, profile) in [
-            (None, None, "eu-west-1", Ok("111122223333.dkr.ecr.eu-west-1.amazonaws.com"), true),
-            (None, None, "cn-north-1", Ok("111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn"), true),
-            (None, Some(ECR), "eu-west-1", Ok(ECR), true),
-            (Some("127.0.0.1:4566"), Some(ECR), "eu-west-1", Ok("127.0.0.1:4566"), false),
-            (None, Some("https://x"), "eu-west-1", Err("`registry` must be a host, not `https://x`"), true),
-            (None, Some("x/acme"), "eu-west-1", Err("`registry` must be a host, not `x/acme`"), true),
+        for (images, region, registry) in [
+            (None, "eu-west-1", Ok("111122223333.dkr.ecr.eu-west-1.amazonaws.com")),
+            (None, "cn-north-1", Ok("111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn")),
+            (Some(ECR), "eu-west-1", Ok(ECR)),
+            (Some("https://x"), "eu-west-1", Err("`registry` must be a host, not `https://x`")),
+            (Some("x/acme"), "eu-west-1", Err("`registry` must be a host, not `x/acme`")),
         ] {
             let spec = ImageSpec {
                 name: "app".to_owned(),
@@ -170,14 +169,13 @@ mod tests {
                 on_interrupt: OnInterrupt::Stop,
                 protected: false,
                 rebuild: false,
-                settings: Settings { registry: sourced(environments), ..Settings::default() },
+                settings: Settings::default(),
                 warnings: Vec::new(),
             };
             let identity = Identity { account: "111122223333".to_owned(), arn: String::new() };
             let found = Destination::new(&task, &spec, &identity, region);
             let found = found.map_err(|it| it.to_string());
             assert_eq!(found.as_ref().map(|it| it.registry.as_str()).map_err(String::as_str), registry);
-            assert!(found.is_err() || found.is_ok_and(|it| it.profile.is_some() == profile), "{registry:?}");
 
             let nameless = ImageSpec { repository: None, ..spec };
             let error = Destination::new(&task, &nameless, &identity, region).unwrap_err();
