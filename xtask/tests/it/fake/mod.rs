@@ -536,6 +536,12 @@ impl Fake {
         record::longest_chain(&self.core.lock().records, until).into_iter().map(Record::line).collect()
     }
 
+    /// The same among the requests from this number on: of a second run.
+    pub fn longest_chain_from(&self, first: usize, until: &str) -> Vec<String> {
+        let inner = self.core.lock();
+        record::longest_chain(&inner.records[first..], Some(until)).into_iter().map(Record::line).collect()
+    }
+
     /// Everything that was asked, a line each: for the message of a test that fails.
     pub fn story(&self) -> String {
         let inner = self.core.lock();
