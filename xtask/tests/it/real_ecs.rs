@@ -77,7 +77,14 @@ image = "app"
 /// One call to the emulator's ECS, which checks no signature; its region is us-east-1 then.
 fn call(url: &str, operation: &str, body: &str) -> Value {
     let output = Command::new("curl")
-        .args(["--silent", "--show-error", "--fail", "--header", "Content-Type: application/x-amz-json-1.1", "--header"])
+        .args([
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--header",
+            "Content-Type: application/x-amz-json-1.1",
+            "--header",
+        ])
         .arg(format!("X-Amz-Target: AmazonEC2ContainerServiceV20141113.{operation}"))
         .args(["--data", body, &format!("{url}/")])
         .output()
@@ -88,7 +95,10 @@ fn call(url: &str, operation: &str, body: &str) -> Value {
 
 fn command(folder: &Folder, arguments: &[&str]) -> Command {
     let mut command = folder.xtask(arguments);
-    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_EC2_METADATA_DISABLED", "true");
+    command
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
     command
 }
 
@@ -103,8 +113,7 @@ fn the_exit_code_is_the_containers_and_the_output_comes_while_it_runs() {
     for (index, code) in [0, 1, 7, 42, 255].into_iter().enumerate() {
         let id = format!("run-{code}");
         let started = Instant::now();
-        let mut running =
-            Running::start(command(&folder, &["run", &format!("exit-{code}"), "--run-id", &id, "-v"]));
+        let mut running = Running::start(command(&folder, &["run", &format!("exit-{code}"), "--run-id", &id, "-v"]));
         running.wait_for(&format!("one {id}\n"));
         let first = started.elapsed();
         let ran = running.finish();
@@ -122,11 +131,8 @@ fn the_exit_code_is_the_containers_and_the_output_comes_while_it_runs() {
         let task = &described["tasks"][0];
         assert_eq!(task["lastStatus"], "STOPPED");
         assert_eq!(task["startedBy"], format!("xtask/exit-{code}/{id}"));
-        let definition = call(
-            &url,
-            "DescribeTaskDefinition",
-            &format!(r#"{{"taskDefinition": {}}}"#, task["taskDefinitionArn"]),
-        );
+        let definition =
+            call(&url, "DescribeTaskDefinition", &format!(r#"{{"taskDefinition": {}}}"#, task["taskDefinitionArn"]));
         let image = definition["taskDefinition"]["containerDefinitions"][0]["image"].as_str().unwrap().to_owned();
         assert!(image.contains("/acme/codes@sha256:"), "{image}");
     }
@@ -146,7 +152,11 @@ fn nothing_changed_means_no_build_no_push_and_no_new_revision() {
     let second = Ran::of(command(&folder, &["run", "lines"]).env("DOCKER_HOST", "tcp://127.0.0.1:1").output().unwrap());
     assert_eq!(second.code, Some(0), "{}", second.err());
     assert!(second.out() == expected);
-    assert!(second.err().contains("Unchanged image") && second.err().contains("Unchanged task definition"), "{}", second.err());
+    assert!(
+        second.err().contains("Unchanged image") && second.err().contains("Unchanged task definition"),
+        "{}",
+        second.err()
+    );
 
     // One byte of the context is another image.
     fs::write(folder.path().join(".dockerignore"), "*\n!probe\n!more\n").unwrap();

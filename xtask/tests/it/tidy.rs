@@ -301,7 +301,9 @@ fn a_test_that_cannot_run_says_so() {
     for (file, text) in rust_files(&root().join("tests")) {
         for (number, line) in (1..).zip(text.lines()) {
             if line.trim_start().starts_with(ignored) {
-                broken.push(format!("tests/{file}:{number} is never run: let it say `skipped: no …` where it cannot run"));
+                broken.push(format!(
+                    "tests/{file}:{number} is never run: let it say `skipped: no …` where it cannot run"
+                ));
             }
             let says = |what: &str| line.contains(&format!("{skipped}: {what}"));
             if line.contains(skipped) && !says("no ") && !says("{") {
