@@ -2,6 +2,7 @@
 //! world of its own.
 #![expect(dead_code, reason = "the fake and the harness can do more than the tests of any one day use")]
 
+mod ecs;
 mod fake;
 mod fake_tests;
 mod harness;
