@@ -158,6 +158,8 @@ pub struct Follow {
     log_token: Option<String>,
     log_at: Option<Duration>,
     log_in_flight: bool,
+    /// When the read that is in flight was started: its answer knows nothing newer, however long it takes.
+    log_asked_at: Duration,
     /// Whether lines wait for a slow reader of stdout. Meanwhile the log is neither read nor given up.
     printing: bool,
     log_backoff: Backoff,
@@ -191,6 +193,7 @@ impl Follow {
             log_token: None,
             log_at: None,
             log_in_flight: false,
+            log_asked_at: Duration::ZERO,
             printing: false,
             log_backoff: Backoff::default(),
             quiet_since: None,
@@ -348,11 +351,11 @@ impl Follow {
         let since = *self.quiet_since.get_or_insert(now);
         if self.container_stopped_since.is_none() || self.drained {
             self.log_at = Some(now + LOG_INTERVAL);
-        } else if now >= since + QUIET {
+        } else if self.log_asked_at >= since + QUIET {
             self.drained = true;
             self.log_at = Some(now + LOG_INTERVAL);
         } else {
-            self.log_at = Some((now + DRAIN_INTERVAL).min(since + QUIET));
+            self.log_at = Some((now + DRAIN_INTERVAL).min((since + QUIET).max(now)));
         }
     }
 
@@ -466,6 +469,7 @@ impl Follow {
         if !self.printing && self.log_at.is_some_and(|at| at <= now) {
             self.log_at = None;
             self.log_in_flight = true;
+            self.log_asked_at = now;
             actions.push(Action::ReadLog(self.log_token.clone()));
         }
     }
