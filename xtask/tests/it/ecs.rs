@@ -143,7 +143,7 @@ fn content_tag() -> String {
         let fake = account().task_life(Life::new().at_once());
         let _ = project(&fake).run("run db-migrate -e staging").code(0);
         let asked = fake.sent("DescribeImages");
-        asked[0]["imageIds"][0]["imageTag"].as_str().unwrap().to_owned()
+        asked[0]["imageIds"][0]["imageTag"].as_str().expect("it asks for a tag").to_owned()
     };
     TAG.get_or_init(find).clone()
 }
