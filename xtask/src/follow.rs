@@ -26,6 +26,8 @@ const EMPTY_PAGE_PAUSE: Duration = Duration::from_millis(50);
 const QUIET: Duration = Duration::from_secs(3);
 /// Nothing new for this long after STOPPED, and no clear end either: the log is given up as it is.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
+/// An answer that is under way then may hold the missing lines: one attempt without an answer and a second one are waited for.
+const ANSWER_LIMIT: Duration = Duration::from_secs(45);
 /// The longest pause after faults.
 const MAX_BACKOFF: Duration = Duration::from_secs(15);
 
@@ -257,7 +259,7 @@ impl Follow {
         if let Some(stopped) = self.stopped_since
             && !self.printing
         {
-            times.push(Some(self.grown_at.unwrap_or_default().max(stopped) + DRAIN_LIMIT));
+            times.push(Some(self.give_up_at(stopped)));
         }
         times.into_iter().flatten().min().unwrap_or(Duration::MAX)
     }
@@ -442,11 +444,17 @@ impl Follow {
                 task.started_at.is_none()
                     && task.container(&self.target.container).is_none_or(|it| it.exit_code.is_none())
             });
-            let given_up = now >= self.grown_at.unwrap_or_default().max(stopped) + DRAIN_LIMIT;
+            let given_up = now >= self.give_up_at(stopped);
             if !self.printing && ((never_started && !self.had_page) || self.drained || given_up) {
                 self.finish(How::Stopped, actions);
             }
         }
+    }
+
+    /// When the log is given up as it is, unless it grows or comes to a clear end before.
+    fn give_up_at(&self, stopped: Duration) -> Duration {
+        let at = self.grown_at.unwrap_or_default().max(stopped) + DRAIN_LIMIT;
+        if self.log_in_flight { at.max(self.log_asked_at + ANSWER_LIMIT) } else { at }
     }
 
     /// Calls that are due.
