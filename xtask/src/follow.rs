@@ -223,7 +223,7 @@ impl Follow {
         match fact {
             Fact::Described(task) => self.described(*task, now, &mut actions),
             Fact::Missing(reason) => self.missing(&reason, now, &mut actions),
-            Fact::DescribeFailed { cause, passing } => self.describe_failed(cause, passing, now, &mut actions),
+            Fact::DescribeFailed { cause, passing } => self.describe_failed(&cause, passing, now, &mut actions),
             Fact::Page { events, next_token } => self.page(events, next_token, now, &mut actions),
             Fact::Printed => {
                 self.printing = false;
@@ -314,10 +314,10 @@ impl Follow {
         self.describe_at = Some(now + FAST_STATUS);
     }
 
-    fn describe_failed(&mut self, cause: String, passing: bool, now: Duration, actions: &mut Vec<Action>) {
+    fn describe_failed(&mut self, cause: &str, passing: bool, now: Duration, actions: &mut Vec<Action>) {
         // Nothing that happens to the network or to AWS ends the following; only a refusal for good does, said once.
         let pause = self.describe_backoff.next();
-        if self.describe_backoff.faults == 1 || self.describe_backoff.faults % 20 == 0 {
+        if self.describe_backoff.faults == 1 || self.describe_backoff.faults.is_multiple_of(20) {
             let message = format!("cannot ask for the ECS task's status: {cause}; trying again");
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
         }
@@ -370,7 +370,7 @@ impl Follow {
     fn log_failed(&mut self, cause: String, passing: bool, now: Duration, actions: &mut Vec<Action>) {
         self.log_in_flight = false;
         let pause = self.log_backoff.next();
-        if self.log_backoff.faults == 1 || self.log_backoff.faults % 20 == 0 {
+        if self.log_backoff.faults == 1 || self.log_backoff.faults.is_multiple_of(20) {
             let message = format!("cannot read the output: {cause}; trying again");
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
         }
