@@ -4,4 +4,5 @@
 
 mod fake;
 mod harness;
+mod json_schema;
 mod harness_tests;
