@@ -274,3 +274,5 @@ fn names_of(name: &str) -> Value {
 
 #[cfg(test)]
 pub(super) mod tests;
+#[cfg(test)]
+pub(crate) mod validator;

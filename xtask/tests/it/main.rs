@@ -3,10 +3,10 @@
 #![expect(dead_code, reason = "the fake and the harness can do more than the tests of any one day use")]
 
 mod adopt;
+mod events;
 mod fake;
 mod fake_tests;
 mod harness;
-mod json_schema;
 mod harness_tests;
 mod local;
 mod publish;

@@ -6,9 +6,6 @@ use toml::de::{DeTable, DeValue};
 
 use super::*;
 
-#[path = "../../../tests/it/json_schema.rs"]
-mod json_schema;
-
 static SCHEMA: LazyLock<Value> = LazyLock::new(schema);
 
 /// Beginnings of the messages about what a schema cannot know.
@@ -54,7 +51,7 @@ fn table_of(table: &DeTable<'_>) -> Value {
 /// What the schema has against a text; `None`: it is not TOML.
 fn wrong(text: &str) -> Option<Option<String>> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    errors.is_empty().then(|| json_schema::wrong(&SCHEMA, &table_of(table.get_ref())))
+    errors.is_empty().then(|| validator::wrong(&SCHEMA, &table_of(table.get_ref())))
 }
 
 /// The schema takes what the parser takes.

@@ -3,11 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::config::schema::validator;
 use crate::event::{BuildStep, Event};
 use crate::model::{Ending, LogEnd, Outcome, PlanLine, Runner, Timestamp, Timings};
-
-#[path = "../../../tests/it/json_schema.rs"]
-mod json_schema;
 
 /// Each kind of event with everything that it can have, and with nothing that it can lack. No `..Default`: a new field does not
 /// compile here until it is in the table too.
@@ -149,18 +147,18 @@ fn the_table_is_what_the_types_are() {
             .collect();
         assert_eq!(names(&bare), required, "{name}");
         for line in [&full, &bare] {
-            assert_eq!(json_schema::wrong(&schema, line), None);
+            assert_eq!(validator::wrong(&schema, line), None);
             // And it can say no.
             let mut unknown = line.clone();
             unknown["event"] = json!("unheard-of");
-            assert!(json_schema::wrong(&schema, &unknown).is_some());
+            assert!(validator::wrong(&schema, &unknown).is_some());
             for field in &required {
                 let mut lacking = line.clone();
                 lacking.as_object_mut().expect("a table").remove(field);
-                assert!(json_schema::wrong(&schema, &lacking).is_some(), "{name} without {field}");
+                assert!(validator::wrong(&schema, &lacking).is_some(), "{name} without {field}");
                 let mut other = line.clone();
                 other[field] = json!([[0.5]]);
-                assert!(json_schema::wrong(&schema, &other).is_some(), "{name} with a list as {field}");
+                assert!(validator::wrong(&schema, &other).is_some(), "{name} with a list as {field}");
             }
         }
     }

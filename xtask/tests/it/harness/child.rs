@@ -422,10 +422,11 @@ impl Running<'_> {
     fn check_events(&self, ran: &Ran) {
         let words: Vec<String> = self.words.iter().map(|it| it.to_string_lossy().into_owned()).collect();
         let ours = words.iter().take_while(|it| *it != "--");
-        let json = ours.clone().any(|it| it == "--format=json") || words.windows(2).any(|it| it == ["--format", "json"]);
+        let json =
+            ours.clone().any(|it| it == "--format=json") || words.windows(2).any(|it| it == ["--format", "json"]);
         let of_a_run = words.iter().any(|it| it == "run" || it == "attach");
         if json && of_a_run && !self.stdout_on_terminal {
-            crate::json_schema::check_events(&ran.stdout);
+            crate::events::check_events(&ran.stdout);
         }
     }
 }
