@@ -183,17 +183,12 @@ pub fn text() -> String {
     format!("{:#}\n", schema())
 }
 
-/// The events for people: a line each, and below it its fields.
-pub fn summary() -> String {
-    let mut text = String::new();
-    for (name, about, fields) in EVENTS {
-        text.push_str(&format!("  {name:<12}{about}\n"));
-        for (name, _, always, about) in *fields {
-            let sometimes = if *always { "" } else { " (where there is one)" };
-            text.push_str(&format!("      {name:<26}{about}{sometimes}\n"));
-        }
-    }
-    text
+/// The kinds of events with what each says, and their fields: name, what it says, whether it is always there.
+pub fn events() -> impl Iterator<Item = (&'static str, &'static str, Vec<(&'static str, &'static str, bool)>)> {
+    EVENTS.iter().map(|(name, about, fields)| {
+        let fields = fields.iter().map(|(name, _, always, about)| (*name, *about, *always)).collect();
+        (*name, *about, fields)
+    })
 }
 
 fn event(name: &str, about: &str, fields: &[Field]) -> Value {

@@ -61,7 +61,7 @@ struct Told {
     runner: Option<Runner>,
     run_id: Option<String>,
     command: Vec<String>,
-    /// Rows of the plan: where it ran.
+    /// Rows of the plan: where it ran, by whom, from which commit.
     places: Vec<(String, String)>,
     console_url: Option<String>,
     errors: Vec<String>,
@@ -136,7 +136,7 @@ impl Github {
                     let hint = ending.hint.as_deref();
                     self.command(annotation("error", &[("title", self.title(task))], &message, hint), out);
                 }
-                self.summarize(task, ending, out);
+                self.summarize(task, ending, now, out);
             }
             Event::Resolved { runner, run_id, command, .. } => {
                 self.told = Told {
@@ -150,7 +150,9 @@ impl Github {
                 self.human.event(task, event, now, out);
             }
             Event::Planned { lines, .. } => {
-                let shown = |key: &str| ["account", "region", "cluster", "service"].contains(&key);
+                let shown = |key: &str| {
+                    ["account", "caller", "region", "cluster", "service", "commit", "CI job"].contains(&key)
+                };
                 self.told.places =
                     lines.iter().filter(|it| shown(&it.key)).map(|it| (it.key.clone(), it.value.clone())).collect();
                 self.human.event(task, event, now, out);
@@ -277,7 +279,7 @@ impl Github {
         self.tail.push_back(format!("{}{}", &line[..end], if end < line.len() { "…" } else { "" }));
     }
 
-    fn summarize(&mut self, task: Option<&str>, ending: &Ending, out: &mut Output) {
+    fn summarize(&mut self, task: Option<&str>, ending: &Ending, now: Moment, out: &mut Output) {
         self.output("run-id", Some(&ending.run_id), out);
         self.output("task-arn", ending.task_arn.as_deref(), out);
         self.output("exit-code", Some(&ending.exit_code.to_string()), out);
@@ -307,7 +309,7 @@ impl Github {
 
         let mut text = format!("### {}: {}\n\n", prose(&self.human.label(task)), prose(&human::verdict(ending)));
         table(&mut text, &rows);
-        timeline(&mut text, &ending.timings);
+        timeline(&mut text, &ending.timings, now.wall);
         self.errors(&mut text);
         if !good && !self.tail.is_empty() {
             let _ = write!(text, "The last lines of the output:\n\n");

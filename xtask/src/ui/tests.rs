@@ -8,8 +8,14 @@ use super::*;
 use crate::error::Problem;
 use crate::model::{Outcome, Runner};
 
-const LOOKS: Looks =
-    Looks { paint: Paint(false), redraw: false, stdout_is_terminal: false, quiet: false, verbose: false };
+const LOOKS: Looks = Looks {
+    paint: Paint(false),
+    redraw: false,
+    stdout_is_terminal: false,
+    quiet: false,
+    verbose: false,
+    timings: false,
+};
 
 /// A Ui on pipes. `patience`: long where the order counts, short where stdout is known to be stuck.
 fn piped(options: UiOptions, looks: Looks, patience: Duration) -> (Ui, PipeReader, PipeReader) {

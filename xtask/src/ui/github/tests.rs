@@ -9,7 +9,14 @@ use crate::ui::samples;
 use crate::ui::text::Paint;
 
 fn github(folder: Option<&str>) -> Github {
-    let looks = Looks { paint: Paint(false), redraw: true, stdout_is_terminal: false, quiet: false, verbose: false };
+    let looks = Looks {
+        paint: Paint(false),
+        redraw: true,
+        stdout_is_terminal: false,
+        quiet: false,
+        verbose: false,
+        timings: false,
+    };
     let files = GithubFiles {
         summary: Some(PathBuf::from("summary")),
         output: Some(PathBuf::from("output")),
@@ -174,15 +181,18 @@ fn the_summary_says_what_ran_where_and_how_it_ended() {
 | stop code | `EssentialContainerExited` |
 | stopped reason | `Essential container in task exited` |
 
-| part | time | |
-|---|--:|---|
-| build | 40s | `█████████████·················` |
-| push | 8s | `·············██···············` |
-| queue | 5s | `···············██·············` |
-| pull | 9.5s | `·················███··········` |
-| run | 30s | `····················█████████·` |
-| stop | 2.5s | `·····························█` |
-| total | 1m35s | |
+```mermaid
+gantt
+    dateFormat x
+    axisFormat %M:%S
+    title 1m35s in total
+    build 40s :0, 40000ms
+    push 8s :40000, 8000ms
+    queue 5s :48000, 5000ms
+    pull 9.5s :53000, 9500ms
+    run 30s :62500, 30000ms
+    stop 2.5s :92500, 2500ms
+```
 
 The last lines of the output:
 
@@ -199,7 +209,7 @@ boom
 fn a_good_end_needs_no_lines_and_an_early_one_has_its_errors() {
     let events = [samples::log("x"), Event::Finished(Box::new(samples::ending(Outcome::Succeeded, 0)))];
     let summary = shown(&events).in_file("summary");
-    assert!(summary.starts_with("### db-migrate: succeeded\n") && !summary.contains("```"), "{summary}");
+    assert!(summary.starts_with("### db-migrate: succeeded\n") && !summary.contains("```text"), "{summary}");
     assert!(!summary.contains("stop code"), "{summary}");
 
     let mut github = github(None);
