@@ -3,16 +3,20 @@
 #![expect(dead_code, reason = "the fake and the harness can do more than the tests of any one day use")]
 
 mod adopt;
+mod completion;
+mod ecs;
 mod events;
 mod fake;
 mod fake_tests;
 mod harness;
 mod harness_tests;
+mod host;
 mod local;
 mod publish;
 mod readme;
 mod real;
 mod real_context;
+mod real_docker;
 mod real_ecs;
 mod real_publish;
 mod tidy;
