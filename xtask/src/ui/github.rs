@@ -1,9 +1,10 @@
 //! The printer for GitHub Actions: what people get, and beside it the runner's own means: log groups, annotations, a job summary,
 //! outputs.
 //!
-//! Workflow commands go to stderr, which the runner reads as it reads stdout. The one exception are the markers around the task's
-//! output: they have to be in the same stream as what they guard. Between them the runner obeys no command of either stream, so
-//! annotations wait until the end marker.
+//! Workflow commands go to stderr, which the runner reads as it reads stdout. The markers around the task's output have to be in the
+//! same stream as what they guard. Between them the runner obeys no command of either stream, so annotations wait until the end
+//! marker, and from then on stand on stdout too: of what it finds in both streams the runner takes stderr's lines first, and
+//! commands there could be read before the marker and be lost.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;
@@ -47,6 +48,8 @@ pub(super) struct Github {
     guard: Option<(String, bool)>,
     /// Commands for after the task's output.
     later: Vec<String>,
+    /// There was an end marker on stdout.
+    marked: bool,
     told: Told,
     /// The last lines of the output.
     tail: VecDeque<String>,
@@ -78,6 +81,7 @@ impl Github {
             group: false,
             guard: None,
             later: Vec::new(),
+            marked: false,
             told: Told::default(),
             tail: VecDeque::new(),
             outputs: HashMap::new(),
@@ -110,7 +114,8 @@ impl Github {
                     BuildStep::Build => "Build",
                     BuildStep::Push => "Push",
                 };
-                self.command(format!("::group::{verb} {}", escape_data(image)), out);
+                // Beside what it groups, which is on stderr. Where another task's output came before, the end marker is long read.
+                out.stderr(&format!("::group::{verb} {}\n", escape_data(image)));
                 self.group = true;
             }
             Event::Launched { task_arn, console_url, .. } => {
@@ -201,9 +206,10 @@ impl Github {
     fn command(&mut self, command: String, out: &mut Output) {
         if self.guard.is_some() {
             self.later.push(command);
+        } else if self.marked {
+            out.stdout(format!("{command}\n").as_bytes());
         } else {
-            out.stderr(&command);
-            out.stderr("\n");
+            out.stderr(&format!("{command}\n"));
         }
     }
 
@@ -214,7 +220,7 @@ impl Github {
 
     fn end_group(&mut self, out: &mut Output) {
         if std::mem::take(&mut self.group) {
-            self.command("::endgroup::".to_owned(), out);
+            out.stderr("::endgroup::\n");
         }
     }
 
@@ -233,6 +239,7 @@ impl Github {
             // Behind an unfinished line the runner would not see the marker, and obey no command for the rest of the step.
             let fresh_line = if raw { "\n" } else { "" };
             out.stdout(format!("{fresh_line}::{token}::\n").as_bytes());
+            self.marked = true;
             for command in std::mem::take(&mut self.later) {
                 self.command(command, out);
             }

@@ -44,7 +44,14 @@ fn shown(events: &[Event]) -> Output {
 fn the_log_has_groups_and_the_output_is_guarded() {
     let out = shown(&samples::run());
     // T1 and T2 delimit outputs.
-    let expected = "::stop-commands::T3\n== CreateUsers: migrating\nboom\n::T3::\n";
+    let expected = "\
+::stop-commands::T3
+== CreateUsers: migrating
+boom
+::T3::
+::warning title=db-migrate::cannot read the output: timeout; trying again
+::error title=db-migrate::db-migrate in staging: exit code 1%0AECS: EssentialContainerExited: Essential container in task exited%0Athe output is complete%0AECS task arn:aws:ecs:eu-west-1:111122223333:task/staging/0123456789abcdef
+";
     assert_eq!(out.on_stdout(), expected);
     let expected = "    \
     Resolved db-migrate in staging, on ECS; run r-1
@@ -64,12 +71,10 @@ fn the_log_has_groups_and_the_output_is_guarded() {
       Status PENDING
       Status RUNNING
 warning: cannot read the output: timeout; trying again
-::warning title=db-migrate::cannot read the output: timeout; trying again
       Failed db-migrate in staging: exit code 1 after 1m35s (ran 30s)
              ECS: EssentialContainerExited: Essential container in task exited
              the output is complete
              ECS task arn:aws:ecs:eu-west-1:111122223333:task/staging/0123456789abcdef
-::error title=db-migrate::db-migrate in staging: exit code 1%0AECS: EssentialContainerExited: Essential container in task exited%0Athe output is complete%0AECS task arn:aws:ecs:eu-west-1:111122223333:task/staging/0123456789abcdef
 ";
     assert_eq!(out.on_stderr(), expected);
 }
@@ -106,7 +111,10 @@ fn whatever_ends_the_run_ends_guard_and_group() {
     github.error(None, &Problem::new("no answer").failed(), &mut out);
     github.event(None, &samples::log("x"), samples::now(), &mut out);
     github.end(&mut out);
-    assert_eq!(out.on_stdout(), "::stop-commands::T2\n::T2::\n::stop-commands::T3\nx\n::T3::\n");
+    assert_eq!(
+        out.on_stdout(),
+        "::stop-commands::T2\n::T2::\n::error title=xtask::no answer\n::stop-commands::T3\nx\n::T3::\n"
+    );
     assert!(out.on_both().contains("::T2::\nerror: no answer\n::error title=xtask::no answer\n"));
 }
 
