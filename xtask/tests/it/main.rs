@@ -3,6 +3,7 @@
 #![expect(dead_code, reason = "the fake and the harness can do more than the tests of any one day use")]
 
 mod adopt;
+mod ci_examples;
 mod completion;
 mod ecs;
 mod events;
@@ -21,4 +22,5 @@ mod real_context;
 mod real_docker;
 mod real_ecs;
 mod real_publish;
+mod real_schema;
 mod tidy;
