@@ -10,9 +10,14 @@
 #![expect(dead_code, reason = "the fake and the harness can do more than the tests of any one day use")]
 
 mod adopt;
+mod ci_examples;
+mod completion;
 mod ecs;
+mod events;
+mod expect;
 mod fake;
 mod fake_tests;
+mod github;
 mod harness;
 mod harness_tests;
 mod host;
@@ -24,4 +29,5 @@ mod real_context;
 mod real_docker;
 mod real_ecs;
 mod real_publish;
+mod real_schema;
 mod tidy;
