@@ -17,6 +17,7 @@ mod launch;
 mod lines;
 mod logs;
 mod overrides;
+mod places;
 mod secrecy;
 mod sidecars;
 mod sizes;
@@ -28,6 +29,7 @@ mod tests;
 pub use definition::chosen_container;
 pub use finish::{HASH_LABEL, definition_with_image};
 pub use launch::primary;
+pub use places::{ecr_host, guard_places, partition, partition_of};
 pub use secrecy::shown;
 pub use sizes::fargate_size_hint;
 
@@ -130,10 +132,10 @@ pub fn plan(task: &ResolvedTask, facts: &Facts) -> Result<Plan> {
 
 /// The credentials at hand must belong to the account that tasks.toml names: the last look before anything can be written.
 pub fn guard_account(task: &ResolvedTask, identity: &Identity) -> Result<()> {
-    let Some(account) = &task.settings.account else { return Ok(()) };
-    if account.value == identity.account {
-        return Ok(());
-    }
+    let account = match &task.settings.account {
+        Some(account) if account.value != identity.account => account,
+        _ => return places::guard_accounts(task, &identity.account),
+    };
     Err(Problem::new(format!(
         "`{}` is in account {}, but the credentials are for account {} (`{}`)",
         task.environment.value, account.value, identity.account, identity.arn

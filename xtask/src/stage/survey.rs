@@ -10,8 +10,8 @@ use crate::error::{Error, Problem, Result};
 use crate::model::{
     EcsTask, Facts, Identity, ImageChoice, ImageFact, NewestRevision, Origin, ResolvedTask, Sourced, Span,
 };
-use crate::plan::{self, HASH_LABEL};
-use crate::stage::publish::{self, Destination, ImageInputs, ecr_host};
+use crate::plan::{self, HASH_LABEL, ecr_host};
+use crate::stage::publish::{self, Destination, ImageInputs};
 
 /// What the first round found.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub fn family(task: &ResolvedTask) -> String {
 pub async fn first(aws: &Aws, task: &ResolvedTask) -> Result<FirstRound> {
     let settings = &task.settings;
     let cluster = cluster(task)?;
+    plan::guard_places(task, &aws.region.value)?;
     let family = family(task);
     let (identity, service, newest, base, listed) = tokio::join!(
         aws.caller_identity(),
