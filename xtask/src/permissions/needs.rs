@@ -59,7 +59,8 @@ pub fn needs(task: &ResolvedTask, facts: &Facts, plan: &Plan, session_key: Optio
         .map(role_arn)
         .collect();
     let volumes = plan.run_task.get("volumeConfigurations").and_then(Value::as_array).into_iter().flatten();
-    let volume_roles = volumes.filter_map(|it| it.pointer("/managedEBSVolume/roleArn")?.as_str()).map(role_arn).collect();
+    let volume_roles =
+        volumes.filter_map(|it| it.pointer("/managedEBSVolume/roleArn")?.as_str()).map(role_arn).collect();
     let logs = &plan.logs;
     let log_streams = format!(
         "arn:{partition}:logs:{}:{account}:log-group:{}:log-stream:{}/{}/*",
@@ -165,9 +166,7 @@ impl Needs {
         let ecs = |rest: String| format!("arn:{partition}:ecs:{region}:{account}:{rest}");
         let repository = |when: bool| {
             let found = self.repository.iter().filter(|_| when);
-            found
-                .map(|it| format!("arn:{partition}:ecr:{}:{}:repository/{}", it.region, it.account, it.name))
-                .collect()
+            found.map(|it| format!("arn:{partition}:ecr:{}:{}:repository/{}", it.region, it.account, it.name)).collect()
         };
         let tasks = || ecs(format!("task/{cluster_name}/*"));
         match on {

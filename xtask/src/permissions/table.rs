@@ -16,7 +16,8 @@ const fn sdk(service: &'static str, operation: &'static str, purpose: For, grant
 }
 
 /// A managed role policy must let ECS hand the roles on, and nobody else.
-const PASS_ROLES: Grant = documented("PassRoles", "iam:PassRole", On::Roles, &[With::PassedTo("ecs-tasks.amazonaws.com")]);
+const PASS_ROLES: Grant =
+    documented("PassRoles", "iam:PassRole", On::Roles, &[With::PassedTo("ecs-tasks.amazonaws.com")]);
 
 /// Every call, by service and operation.
 pub const CALLS: &[Call] = &[
@@ -66,12 +67,7 @@ pub const CALLS: &[Call] = &[
         "ExecuteCommand",
         For::Run,
         &[
-            documented(
-                "OpenSessions",
-                "ecs:ExecuteCommand",
-                On::Sessions,
-                &[With::Container],
-            ),
+            documented("OpenSessions", "ecs:ExecuteCommand", On::Sessions, &[With::Container]),
             documented("EncryptSessions", "kms:GenerateDataKey", On::SessionKeys, &[]),
         ],
     ),

@@ -82,7 +82,8 @@ mod tests {
     fn a_protected_environment_trusts_its_namesake_only() {
         let trust = parse_trust("github:acme/app").unwrap();
         let condition = |trust: &Trust, protected| {
-            trust_policy(trust, "111122223333", "eu-west-1", "production", protected)["Statement"][0]["Condition"].clone()
+            trust_policy(trust, "111122223333", "eu-west-1", "production", protected)["Statement"][0]["Condition"]
+                .clone()
         };
         let audience = "token.actions.githubusercontent.com:aud";
         let subject = "token.actions.githubusercontent.com:sub";

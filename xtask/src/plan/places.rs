@@ -1,7 +1,7 @@
 //! Where things are: partition, account and region, as ARNs and registry hosts tell them, held against where the environment is.
 
 use crate::error::{Error, Problem, Result};
-use crate::model::{Identity, ResolvedTask, Sourced};
+use crate::model::{Identity, Settings, Sourced};
 
 /// `aws`, `aws-cn` or `aws-us-gov`: the caller's ARN has it.
 pub fn partition<'a>(identity: &'a Identity, region: &str) -> &'a str {
@@ -25,9 +25,7 @@ pub fn partition_of(region: &str) -> &'static str {
 ///
 /// An image's own `registry` may be anywhere, and so may a log group. An environment's `registry` stands in for every image's; in another
 /// region it is a slip.
-pub fn guard_places(task: &ResolvedTask, region: &str) -> Result<()> {
-    let settings = &task.settings;
-    let environment = &task.environment.value;
+pub fn guard_places(environment: &str, settings: &Settings, region: &str) -> Result<()> {
     let mut problems = Vec::new();
     for (what, value) in
         [("cluster", &settings.cluster), ("service", &settings.service), ("task definition", &settings.task_definition)]
@@ -56,8 +54,7 @@ fn elsewhere(environment: &str, region: &str, what: &str, value: &Sourced<String
 }
 
 /// What tasks.toml names by ARN must be in the account of the credentials.
-pub(super) fn guard_accounts(task: &ResolvedTask, account: &str) -> Result<()> {
-    let settings = &task.settings;
+pub(super) fn guard_accounts(settings: &Settings, account: &str) -> Result<()> {
     let mut problems = Vec::new();
     for (what, value) in [
         ("cluster", &settings.cluster),
@@ -67,7 +64,8 @@ pub(super) fn guard_accounts(task: &ResolvedTask, account: &str) -> Result<()> {
     ] {
         let Some(value) = value else { continue };
         if let Some((_, theirs)) = arn(&value.value).filter(|(_, theirs)| *theirs != account) {
-            let message = format!("the {what} `{}` is in account {theirs}, but the credentials are for {account}", value.value);
+            let message =
+                format!("the {what} `{}` is in account {theirs}, but the credentials are for {account}", value.value);
             let hint = format!("use credentials for {theirs}, or name a {what} in {account}");
             problems.push(Problem::new(message).at(value.span()).hint(hint));
         }

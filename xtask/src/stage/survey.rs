@@ -33,7 +33,7 @@ pub fn family(task: &ResolvedTask) -> String {
 pub async fn first(aws: &Aws, task: &ResolvedTask) -> Result<FirstRound> {
     let settings = &task.settings;
     let cluster = cluster(task)?;
-    plan::guard_places(task, &aws.region.value)?;
+    plan::guard_places(&task.environment.value, settings, &aws.region.value)?;
     let family = family(task);
     let (identity, service, newest, base, listed) = tokio::join!(
         aws.caller_identity(),

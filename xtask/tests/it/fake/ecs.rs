@@ -62,6 +62,7 @@ fn describe_clusters(state: &State, request: &Request) -> Reply {
                 "defaultCapacityProviderStrategy": [],
                 "settings": [],
                 "tags": [],
+                "configuration": cluster.configuration,
             })),
             None => failures.push(json!({ "arn": reference, "reason": "MISSING" })),
         }

@@ -218,6 +218,12 @@ impl Core {
         }
     }
 
+    /// Service and operation of every request, in the order of arrival.
+    pub fn calls(&self) -> Vec<(&'static str, String)> {
+        let inner = self.lock();
+        inner.records.iter().map(|it| (it.request.service.as_str(), it.request.operation.clone())).collect()
+    }
+
     /// Something that the test must fail for.
     pub fn problem(&self, problem: String) {
         self.lock().state.problems.push(problem);
@@ -338,7 +344,15 @@ impl Fake {
         self.change(|inner, _| {
             let arn = format!("arn:aws:ecs:{}:{}:cluster/{name}", inner.state.region, inner.state.account);
             let capacity_providers = capacity_providers.iter().map(|it| (*it).to_owned()).collect();
-            inner.state.clusters.push(Cluster { name: name.to_owned(), arn, capacity_providers });
+            let configuration = Value::Null;
+            inner.state.clusters.push(Cluster { name: name.to_owned(), arn, capacity_providers, configuration });
+        })
+    }
+
+    /// The `configuration` of the cluster that came last.
+    pub fn cluster_configuration(self, configuration: Value) -> Fake {
+        self.change(|inner, _| {
+            inner.state.clusters.last_mut().expect("there is a cluster").configuration = configuration;
         })
     }
 
@@ -508,6 +522,11 @@ impl Fake {
         self.door.wait_until_left();
     }
 
+    /// What the doors bring requests to, for who looks at them all.
+    pub fn core(&self) -> Arc<Core> {
+        Arc::clone(&self.core)
+    }
+
     /// Every request, in the order of arrival.
     pub fn records(&self) -> Vec<Record> {
         self.core.lock().records.clone()
@@ -534,6 +553,12 @@ impl Fake {
     /// call of this operation, which is the last of the chain.
     pub fn longest_chain(&self, until: Option<&str>) -> Vec<String> {
         record::longest_chain(&self.core.lock().records, until).into_iter().map(Record::line).collect()
+    }
+
+    /// The same among the requests from this number on: of a second run.
+    pub fn longest_chain_from(&self, first: usize, until: &str) -> Vec<String> {
+        let inner = self.core.lock();
+        record::longest_chain(&inner.records[first..], Some(until)).into_iter().map(Record::line).collect()
     }
 
     /// Everything that was asked, a line each: for the message of a test that fails.

@@ -38,6 +38,7 @@ fn with_client(test: &str, fake: Fake, run: impl AsyncFnOnce(&Fake, &Aws)) {
             region: Some(Sourced::new(REGION.to_owned(), Origin::Default)),
             endpoint_url: Some(Sourced::new(fake.endpoint(), Origin::Default)),
             speed: crate::fake::SPEED,
+            trace: None,
         };
         let aws = Aws::connect(options).await.expect("region and endpoint are given");
         run(&fake, &aws).await;

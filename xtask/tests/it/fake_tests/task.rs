@@ -319,7 +319,9 @@ fn hooks_run_at_their_moment() {
         let seen = Arc::new(AtomicUsize::new(0));
         for (moment, value) in [(Moment::Arrived, 1), (Moment::Acted, 10), (Moment::Answered, 100)] {
             let seen = Arc::clone(&seen);
-            fake.at_call("RunTask", 2, moment, move || drop(seen.fetch_add(value, Ordering::SeqCst)));
+            fake.at_call("RunTask", 2, moment, move || {
+                seen.fetch_add(value, Ordering::SeqCst);
+            });
         }
         let first = Arc::clone(&seen);
         fake.at_request(0, Moment::Arrived, move || first.store(1000, Ordering::SeqCst));

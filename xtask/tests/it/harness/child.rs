@@ -414,6 +414,7 @@ impl Running<'_> {
         self.test.check_secrets("stdout", &ran.stdout);
         self.test.check_secrets("stderr", &ran.stderr);
         self.test.check_secrets("the terminal", &ran.terminal);
+        self.test.check_calls();
         ran
     }
 }
