@@ -504,6 +504,11 @@ impl Fake {
         self.core.lock().state.paging = Paging { seed, most, random: true, empty };
     }
 
+    /// Other latencies from now on: see [`Fake::latency`].
+    pub fn set_latency(&self, seed: u64, range: Range<u64>) {
+        self.core.lock().latency = Some((Random::new(seed), range));
+    }
+
     /// Moves the clock on.
     pub fn advance(&self, span: Millis) {
         self.core.clock.advance(span);
