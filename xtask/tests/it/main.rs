@@ -18,5 +18,6 @@ mod real;
 mod real_context;
 mod real_docker;
 mod real_ecs;
+mod real_policy;
 mod real_publish;
 mod tidy;
