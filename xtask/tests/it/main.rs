@@ -20,4 +20,5 @@ mod real_docker;
 mod real_ecs;
 mod real_policy;
 mod real_publish;
+mod refusals;
 mod tidy;
