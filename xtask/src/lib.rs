@@ -16,6 +16,7 @@ pub mod model;
 pub mod permissions;
 pub mod plan;
 pub mod resolve;
+pub mod retention;
 pub mod stage;
 pub mod tools;
 pub mod ui;

@@ -312,7 +312,7 @@ impl Intercept for CapturedBody {
     }
 }
 
-fn failure(failure: aws_sdk_ecs::types::Failure) -> Failure {
+pub(super) fn failure(failure: aws_sdk_ecs::types::Failure) -> Failure {
     Failure {
         arn: failure.arn,
         reason: failure.reason.unwrap_or_else(|| "no reason given".to_owned()),

@@ -26,7 +26,12 @@ pub struct FirstRound {
 
 /// The family that a task's revisions are registered in.
 pub fn family(task: &ResolvedTask) -> String {
-    format!("xtask-{}-{}", task.environment.value, task.task)
+    family_of(&task.environment.value, &task.task)
+}
+
+/// The same by names.
+pub fn family_of(environment: &str, task: &str) -> String {
+    format!("xtask-{environment}-{task}")
 }
 
 /// The first round: who calls, the service, the newest revision of the family, the base task definition where it is named.
@@ -262,13 +267,18 @@ fn service_definition(service: &Value) -> Option<String> {
     of_primary.or_else(|| service.get("taskDefinition")).and_then(Value::as_str).map(str::to_owned)
 }
 
-fn newest_revision(answer: &Value) -> Option<NewestRevision> {
-    let definition = answer.get("taskDefinition")?;
-    let arn = definition.get("taskDefinitionArn")?.as_str()?.to_owned();
+/// Whether what DescribeTaskDefinition answered has the tag of this tool.
+pub(super) fn is_ours(answer: &Value) -> bool {
     let tag = |it: &Value| {
         it.get("key").and_then(Value::as_str) == Some("xtask") && it.get("value").and_then(Value::as_str) == Some("1")
     };
-    let ours = answer.get("tags").and_then(Value::as_array).is_some_and(|it| it.iter().any(tag));
+    answer.get("tags").and_then(Value::as_array).is_some_and(|it| it.iter().any(tag))
+}
+
+fn newest_revision(answer: &Value) -> Option<NewestRevision> {
+    let definition = answer.get("taskDefinition")?;
+    let arn = definition.get("taskDefinitionArn")?.as_str()?.to_owned();
+    let ours = is_ours(answer);
     let containers = definition.get("containerDefinitions").and_then(Value::as_array);
     let hash = containers
         .and_then(|it| it.iter().find_map(|it| it.get("dockerLabels")?.get(HASH_LABEL)?.as_str().map(str::to_owned)));

@@ -3,6 +3,7 @@
 #![expect(dead_code, reason = "the fake and the harness can do more than the tests of any one day use")]
 
 mod adopt;
+mod clean;
 mod ecs;
 mod fake;
 mod fake_tests;

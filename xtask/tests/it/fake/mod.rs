@@ -364,6 +364,16 @@ impl Fake {
         })
     }
 
+    /// Deregisters a revision, by `family:revision`.
+    pub fn inactive(self, revision: &str) -> Fake {
+        self.change(|inner, _| {
+            let found = inner.state.definitions.iter_mut().find(|it| it.arn.ends_with(&format!("/{revision}")));
+            let definition = found.expect("there is that revision");
+            definition.active = false;
+            definition.document["status"] = serde_json::json!("INACTIVE");
+        })
+    }
+
     /// A service, and its ECS tasks that run. See [`ecs::add_service`] for what is filled in.
     pub fn service(self, cluster: &str, members: Value) -> Fake {
         self.change(|inner, now| ecs::add_service(&mut inner.state, cluster, &members, now))

@@ -20,7 +20,8 @@
 //! - The environment is cleared; HOME, TMPDIR and PATH are the test's own. On PATH are the programs that the test puts there and
 //!   nothing else, not even `/bin`.
 //! - Texts are compared whole, after [`redact::Redactions`] has replaced what differs from run to run.
-//! - No output may contain a planted secret, every call to AWS must be in the table that `policy` is made from, and nothing that the binary started may hold its output open after its end.
+//! - No output may contain a planted secret, every call to AWS must be in the table that `policy` is made from, and
+//!   nothing that the binary started may hold its output open after its end.
 //! - A run that takes longer than [`LIMIT`] is killed, and what it had printed is shown.
 
 pub mod child;
