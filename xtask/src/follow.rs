@@ -26,6 +26,8 @@ const EMPTY_PAGE_PAUSE: Duration = Duration::from_millis(50);
 const QUIET: Duration = Duration::from_secs(3);
 /// Nothing new for this long after STOPPED, and no clear end either: the log is given up as it is.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
+/// An answer that is under way then may hold the missing lines: one attempt without an answer and a second one are waited for.
+const ANSWER_LIMIT: Duration = Duration::from_secs(45);
 /// The longest pause after faults.
 const MAX_BACKOFF: Duration = Duration::from_secs(15);
 
@@ -158,6 +160,8 @@ pub struct Follow {
     log_token: Option<String>,
     log_at: Option<Duration>,
     log_in_flight: bool,
+    /// When the read that is in flight was started: its answer knows nothing newer, however long it takes.
+    log_asked_at: Duration,
     /// Whether lines wait for a slow reader of stdout. Meanwhile the log is neither read nor given up.
     printing: bool,
     log_backoff: Backoff,
@@ -191,6 +195,7 @@ impl Follow {
             log_token: None,
             log_at: None,
             log_in_flight: false,
+            log_asked_at: Duration::ZERO,
             printing: false,
             log_backoff: Backoff::default(),
             quiet_since: None,
@@ -218,7 +223,7 @@ impl Follow {
         match fact {
             Fact::Described(task) => self.described(*task, now, &mut actions),
             Fact::Missing(reason) => self.missing(&reason, now, &mut actions),
-            Fact::DescribeFailed { cause, passing } => self.describe_failed(cause, passing, now, &mut actions),
+            Fact::DescribeFailed { cause, passing } => self.describe_failed(&cause, passing, now, &mut actions),
             Fact::Page { events, next_token } => self.page(events, next_token, now, &mut actions),
             Fact::Printed => {
                 self.printing = false;
@@ -254,7 +259,7 @@ impl Follow {
         if let Some(stopped) = self.stopped_since
             && !self.printing
         {
-            times.push(Some(self.grown_at.unwrap_or_default().max(stopped) + DRAIN_LIMIT));
+            times.push(Some(self.give_up_at(stopped)));
         }
         times.into_iter().flatten().min().unwrap_or(Duration::MAX)
     }
@@ -309,10 +314,10 @@ impl Follow {
         self.describe_at = Some(now + FAST_STATUS);
     }
 
-    fn describe_failed(&mut self, cause: String, passing: bool, now: Duration, actions: &mut Vec<Action>) {
+    fn describe_failed(&mut self, cause: &str, passing: bool, now: Duration, actions: &mut Vec<Action>) {
         // Nothing that happens to the network or to AWS ends the following; only a refusal for good does, said once.
         let pause = self.describe_backoff.next();
-        if self.describe_backoff.faults == 1 || self.describe_backoff.faults % 20 == 0 {
+        if self.describe_backoff.faults == 1 || self.describe_backoff.faults.is_multiple_of(20) {
             let message = format!("cannot ask for the ECS task's status: {cause}; trying again");
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
         }
@@ -348,11 +353,11 @@ impl Follow {
         let since = *self.quiet_since.get_or_insert(now);
         if self.container_stopped_since.is_none() || self.drained {
             self.log_at = Some(now + LOG_INTERVAL);
-        } else if now >= since + QUIET {
+        } else if self.log_asked_at >= since + QUIET {
             self.drained = true;
             self.log_at = Some(now + LOG_INTERVAL);
         } else {
-            self.log_at = Some((now + DRAIN_INTERVAL).min(since + QUIET));
+            self.log_at = Some((now + DRAIN_INTERVAL).min((since + QUIET).max(now)));
         }
     }
 
@@ -365,7 +370,7 @@ impl Follow {
     fn log_failed(&mut self, cause: String, passing: bool, now: Duration, actions: &mut Vec<Action>) {
         self.log_in_flight = false;
         let pause = self.log_backoff.next();
-        if self.log_backoff.faults == 1 || self.log_backoff.faults % 20 == 0 {
+        if self.log_backoff.faults == 1 || self.log_backoff.faults.is_multiple_of(20) {
             let message = format!("cannot read the output: {cause}; trying again");
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
         }
@@ -439,11 +444,17 @@ impl Follow {
                 task.started_at.is_none()
                     && task.container(&self.target.container).is_none_or(|it| it.exit_code.is_none())
             });
-            let given_up = now >= self.grown_at.unwrap_or_default().max(stopped) + DRAIN_LIMIT;
+            let given_up = now >= self.give_up_at(stopped);
             if !self.printing && ((never_started && !self.had_page) || self.drained || given_up) {
                 self.finish(How::Stopped, actions);
             }
         }
+    }
+
+    /// When the log is given up as it is, unless it grows or comes to a clear end before.
+    fn give_up_at(&self, stopped: Duration) -> Duration {
+        let at = self.grown_at.unwrap_or_default().max(stopped) + DRAIN_LIMIT;
+        if self.log_in_flight { at.max(self.log_asked_at + ANSWER_LIMIT) } else { at }
     }
 
     /// Calls that are due.
@@ -466,6 +477,7 @@ impl Follow {
         if !self.printing && self.log_at.is_some_and(|at| at <= now) {
             self.log_at = None;
             self.log_in_flight = true;
+            self.log_asked_at = now;
             actions.push(Action::ReadLog(self.log_token.clone()));
         }
     }

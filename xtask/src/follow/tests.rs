@@ -177,8 +177,8 @@ fn page(world: &World, token: Option<String>, now: f64, n_reads: usize) -> Fact 
     }
     let from: usize = token.as_deref().map_or(0, |it| it.trim_matches(|it: char| it.is_alphabetic()).parse().unwrap());
     let readable = world.lines.iter().take_while(|it| **it <= now).count();
-    if world.empty_every > 0 && n_reads % world.empty_every == 0 && from < readable {
-        let letter = if n_reads % 2 == 0 { "a" } else { "b" };
+    if world.empty_every > 0 && n_reads.is_multiple_of(world.empty_every) && from < readable {
+        let letter = if n_reads.is_multiple_of(2) { "a" } else { "b" };
         return Fact::Page { events: Vec::new(), next_token: Some(format!("{letter}{from}")) };
     }
     let to = readable.min(from + world.page);
@@ -248,6 +248,23 @@ fn late_lines_are_waited_for_as_long_as_they_come() {
     let run = run(&world, target());
     assert_eq!(run.printed, all_lines(&world));
     assert_eq!(run.finish.log, LogEnd::Complete);
+}
+
+#[test]
+fn a_slow_answer_tells_how_the_log_was_when_it_was_asked_for() {
+    let mut follow = Follow::new(target());
+    let end = || Fact::Page { events: Vec::new(), next_token: Some("f0".to_owned()) };
+    let read = Action::ReadLog(Some("f0".to_owned()));
+    let finishes = |actions: &[Action]| actions.iter().any(|it| matches!(it, Action::Finish(_)));
+    let stopped = task_at(&World::default(), None, 100.0);
+    follow.on(Fact::Described(Box::new(stopped)), seconds(100.0));
+    follow.on(end(), seconds(100.1));
+    follow.on(end(), seconds(100.2));
+    assert!(follow.on(Fact::Tick, seconds(100.7)).contains(&read));
+    // It was asked for half a second after the end was first seen, so it proves half a second of quiet.
+    let actions = follow.on(end(), seconds(104.5));
+    assert!(!finishes(&actions) && actions.contains(&read), "{actions:?}");
+    assert!(finishes(&follow.on(end(), seconds(104.6))));
 }
 
 #[test]

@@ -46,7 +46,8 @@ pub async fn run(
     run.refuse_without_confirmation(&task)?;
     match task.runner.value {
         Runner::Host | Runner::Docker => run.on_this_machine(&task, signals).await,
-        Runner::Ecs => run.on_ecs(&task, signals).await,
+        // On the heap: the futures of the SDK's calls are large.
+        Runner::Ecs => Box::pin(run.on_ecs(&task, signals)).await,
     }
 }
 
@@ -139,7 +140,7 @@ impl Run<'_> {
         let ui = &self.cx.ui;
         let guard = guard_endpoint(&task.settings, &task.environment, task.protected)?;
         let aws = connect(&task.settings, ui).await?;
-        let plan = self.survey_and_plan(&aws, task, guard, signals).await?;
+        let plan = Box::pin(self.survey_and_plan(&aws, task, guard, signals)).await?;
         let planned = Event::Planned {
             dry_run: self.flags.dry_run,
             lines: plan.lines.clone(),
@@ -218,7 +219,7 @@ impl Run<'_> {
             let (first, inputs, commit) = tokio::join!(survey::first(aws, task), fingerprint, commit);
             Ok::<_, Error>((first?, inputs?, commit))
         };
-        let (first, mut inputs, commit) = or_signal(reads, signals).await?;
+        let (first, mut inputs, commit) = or_signal(Box::pin(reads), signals).await?;
         if let Some(spec) = spec
             && prepares
             && !self.flags.dry_run
@@ -228,7 +229,7 @@ impl Run<'_> {
         }
         warnings.extend(inputs.iter().flat_map(|it| it.warnings.clone()));
         let around = survey::Around { inputs, commit, run_id: self.run_id.clone(), ci_job: ci_job(variable), warnings };
-        let facts = or_signal(survey::second(aws, task, first, around), signals).await?;
+        let facts = or_signal(Box::pin(survey::second(aws, task, first, around)), signals).await?;
         plan::plan(task, &facts)
     }
 

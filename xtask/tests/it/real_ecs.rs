@@ -36,6 +36,8 @@ fn main() {
 
 /// A project whose image is the probe, in a repository and with a base definition of its own.
 fn project(url: &str, name: &str) -> Folder {
+    // An emulator that has run the tests before has nothing of this run.
+    let name = &format!("{name}-{}", std::process::id());
     let host = url.strip_prefix("http://").unwrap();
     let tasks = format!(
         r#"
@@ -111,7 +113,7 @@ fn the_exit_code_is_the_containers_and_the_output_comes_while_it_runs() {
     let Some(url) = real::ministack() else { return };
     let folder = project(&url, "codes");
     for (index, code) in [0, 1, 7, 42, 255].into_iter().enumerate() {
-        let id = format!("run-{code}");
+        let id = format!("run-{code}-{}", std::process::id());
         let started = Instant::now();
         let mut running = Running::start(command(&folder, &["run", &format!("exit-{code}"), "--run-id", &id, "-v"]));
         running.wait_for(&format!("one {id}\n"));
@@ -134,7 +136,7 @@ fn the_exit_code_is_the_containers_and_the_output_comes_while_it_runs() {
         let definition =
             call(&url, "DescribeTaskDefinition", &format!(r#"{{"taskDefinition": {}}}"#, task["taskDefinitionArn"]));
         let image = definition["taskDefinition"]["containerDefinitions"][0]["image"].as_str().unwrap().to_owned();
-        assert!(image.contains("/acme/codes@sha256:"), "{image}");
+        assert!(image.contains(&format!("/acme/codes-{}@sha256:", std::process::id())), "{image}");
     }
 }
 
@@ -171,7 +173,7 @@ fn an_interrupted_run_stops_its_ecs_task() {
     let Some(url) = real::ministack() else { return };
     let folder = project(&url, "stop");
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-        let id = format!("stop-{code}");
+        let id = format!("stop-{code}-{}", std::process::id());
         let mut running = Running::start(command(&folder, &["run", "long", "--run-id", &id]));
         running.wait_for(&format!("one {id}\n"));
         running.signal(signal);
@@ -186,8 +188,9 @@ fn an_interrupted_run_stops_its_ecs_task() {
 fn a_timeout_stops_the_ecs_task() {
     let Some(url) = real::ministack() else { return };
     let folder = project(&url, "timeout");
-    let ran = run(&folder, &["run", "long", "--timeout", "2s", "--run-id", "late"]);
+    let id = format!("late-{}", std::process::id());
+    let ran = run(&folder, &["run", "long", "--timeout", "2s", "--run-id", &id]);
     assert_eq!(ran.code, Some(124), "{}", ran.err());
-    let body = r#"{"cluster": "default", "startedBy": "xtask/long/late"}"#;
-    assert_eq!(call(&url, "ListTasks", body)["taskArns"].as_array().unwrap().len(), 0);
+    let body = format!(r#"{{"cluster": "default", "startedBy": "xtask/long/{id}"}}"#);
+    assert_eq!(call(&url, "ListTasks", &body)["taskArns"].as_array().unwrap().len(), 0);
 }

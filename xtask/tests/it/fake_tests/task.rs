@@ -56,7 +56,7 @@ fn a_life_from_start_to_end() {
         assert_eq!(launched.started_by.as_deref(), Some("xtask/db-migrate/k3v9"));
         assert_eq!(described(aws, &launched.arn).await, None);
         assert_eq!(described(aws, &launched.arn).await, None);
-        assert_eq!(fake.alive(), [launched.arn.clone()]);
+        assert_eq!(fake.alive(), [launched.arn.as_str()]);
         let (statuses, task) = followed(fake, aws, &launched.arn).await;
         assert_eq!(
             statuses,
@@ -153,7 +153,8 @@ fn nothing_may_start_although_all_is_well() {
 
 #[test]
 fn every_end_has_its_words() {
-    let table: Vec<(Life, &str, &str, Option<i32>, Option<&str>)> = vec![
+    type Row = (Life, &'static str, &'static str, Option<i32>, Option<&'static str>);
+    let table: Vec<Row> = vec![
         (
             Life::new().runs_out_of_memory(),
             "EssentialContainerExited",
