@@ -17,6 +17,7 @@ mod launch;
 mod lines;
 mod logs;
 mod overrides;
+mod places;
 mod secrecy;
 mod sidecars;
 mod sizes;
@@ -30,13 +31,14 @@ pub use finish::{HASH_LABEL, definition_with_image};
 pub use launch::primary;
 pub use lines::duration;
 pub use overrides::words;
+pub use places::{ecr_host, guard_places, partition, partition_of};
 pub use secrecy::{shown, shown_value, without_url_password};
 pub use sizes::fargate_size_hint;
 
 use serde_json::Value;
 
 use crate::error::{Error, Problem, Result};
-use crate::model::{Facts, Identity, Origin, Plan, ResolvedTask};
+use crate::model::{Facts, Identity, Origin, Plan, ResolvedTask, Settings, Sourced};
 
 /// What every decision here needs, and where it leaves what is not its value.
 struct Planner<'a> {
@@ -132,13 +134,18 @@ pub fn plan(task: &ResolvedTask, facts: &Facts) -> Result<Plan> {
 
 /// The credentials at hand must belong to the account that tasks.toml names: the last look before anything can be written.
 pub fn guard_account(task: &ResolvedTask, identity: &Identity) -> Result<()> {
-    let Some(account) = &task.settings.account else { return Ok(()) };
-    if account.value == identity.account {
-        return Ok(());
-    }
+    guard_account_of(&task.environment, &task.settings, identity)
+}
+
+/// The same without a task.
+pub fn guard_account_of(environment: &Sourced<String>, settings: &Settings, identity: &Identity) -> Result<()> {
+    let account = match &settings.account {
+        Some(account) if account.value != identity.account => account,
+        _ => return places::guard_accounts(settings, &identity.account),
+    };
     Err(Problem::new(format!(
         "`{}` is in account {}, but the credentials are for account {} (`{}`)",
-        task.environment.value, account.value, identity.account, identity.arn
+        environment.value, account.value, identity.account, identity.arn
     ))
     .at(account.span())
     .hint(format!("use credentials for {}: --profile, AWS_PROFILE or `profile`", account.value))

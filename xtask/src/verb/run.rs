@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use crate::aws::trace::Trace;
-use crate::aws::{Aws, AwsOptions};
+use crate::aws::Aws;
 use crate::cx::{Cx, TasksFile};
 use crate::error::{Error, ErrorKind, Problem, Result, exit};
 use crate::event::Event;
@@ -17,6 +16,7 @@ use crate::stage::{follow, launch, local, publish, register, survey};
 use crate::tools::{git, signals::Signals};
 use crate::ui::Ui;
 use crate::verb::changed;
+use crate::verb::connect::{connect, guard_endpoint};
 use crate::verdict::{self, verdict};
 
 /// Runs the task and returns the exit code. What goes wrong before the task's own end is an error, for the caller to show.
@@ -144,8 +144,8 @@ impl Run<'_> {
 
     async fn on_ecs(&self, task: &ResolvedTask, signals: &mut Signals) -> Result<u8> {
         let ui = &self.cx.ui;
-        let guard = self.guard_endpoint(task)?;
-        let aws = Aws::connect(aws_options(task, ui)).await?;
+        let guard = guard_endpoint(&task.settings, &task.environment, task.protected)?;
+        let aws = connect(&task.settings, ui).await?;
         let plan = Box::pin(self.survey_and_plan(&aws, task, guard, signals)).await?;
         let planned = Event::Planned {
             dry_run: self.flags.dry_run,
@@ -260,28 +260,6 @@ impl Run<'_> {
         }
     }
 
-    /// An endpoint from outside tasks.toml would send a run somewhere else than tasks.toml says.
-    fn guard_endpoint(&self, task: &ResolvedTask) -> Result<Vec<String>> {
-        if task.settings.endpoint_url.is_some()
-            || variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").as_deref() == Some("true")
-        {
-            return Ok(Vec::new());
-        }
-        let names: Vec<String> = std::env::vars_os()
-            .filter_map(|(name, value)| name.into_string().ok().filter(|_| !value.is_empty()))
-            .filter(|it| it.starts_with("AWS_ENDPOINT_URL"))
-            .collect();
-        let Some(name) = names.first() else { return Ok(Vec::new()) };
-        let environment = &task.environment.value;
-        if task.protected {
-            return Err(Problem::new(format!("{name} is set, and `{environment}` is protected"))
-                .at(task.environment.span())
-                .hint(format!("unset {name}, or write `endpoint-url` into the environment of tasks.toml"))
-                .refused());
-        }
-        Ok(vec![format!("{name} is set: AWS is reached there instead of at its own endpoints")])
-    }
-
     /// What the last event says in any case.
     fn ending(&self, definition: &TaskDefinition, arn: String, image: &publish::Published) -> Ending {
         Ending {
@@ -374,17 +352,6 @@ pub fn ending_of(error: &Error, run_id: &str) -> Ending {
         ErrorKind::Interrupted(_) => Outcome::Interrupted,
     };
     Ending { outcome, exit_code: error.exit_code(), run_id: run_id.to_owned(), ..Ending::default() }
-}
-
-fn aws_options(task: &ResolvedTask, ui: &Ui) -> AwsOptions {
-    let ui = ui.clone();
-    AwsOptions {
-        trace: Some(Trace::new(move |line| ui.note(line))),
-        profile: task.settings.profile.clone(),
-        region: task.settings.region.clone(),
-        endpoint_url: task.settings.endpoint_url.clone(),
-        speed: variable("XTASK_TEST_SPEED").and_then(|it| it.parse().ok()).unwrap_or(1.0),
-    }
 }
 
 /// The process's arguments as far as tasks.toml and the command line give them.

@@ -11,6 +11,7 @@
 
 mod adopt;
 mod ci_examples;
+mod clean;
 mod completion;
 mod ecs;
 mod events;
@@ -21,13 +22,17 @@ mod github;
 mod harness;
 mod harness_tests;
 mod host;
+mod iam;
 mod local;
+mod policy;
 mod publish;
 mod readme;
 mod real;
 mod real_context;
 mod real_docker;
 mod real_ecs;
+mod real_policy;
 mod real_publish;
 mod real_schema;
+mod refusals;
 mod tidy;
