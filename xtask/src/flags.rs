@@ -32,6 +32,10 @@ Exit codes: the task's own; 2 refused, nothing was written; 124 timed out; 125 d
 this tool failed, or ECS never started it or killed it; 129, 130, 143 ended by SIGHUP, SIGINT,
 SIGTERM; 0 for --detach.";
 
+const ATTACH_HELP: &str = "\
+Exit codes: the task's own, as `run` would have had; 125 where ECS has forgotten how it ended (about an
+hour after); 129, 130, 143 for a signal, which leaves the ECS task as it is.";
+
 /// Runs an application's one-off jobs on AWS ECS
 #[derive(Debug, Parser)]
 #[command(
@@ -100,6 +104,14 @@ pub enum Verb {
     List,
     /// Run a task
     Run(Box<Run>),
+    /// Follow an ECS task that is already there, from the start of its output
+    Attach(Id),
+    /// Print the output of an ECS task so far
+    Logs(Logs),
+    /// List the ECS tasks that this tool started, on whatever machine
+    Ps(Ps),
+    /// Stop an ECS task, wait, and say how it ended
+    Stop(Stop),
     /// Write a commented tasks.toml
     Init,
     /// Print the completion script of a shell
@@ -124,6 +136,9 @@ pub struct Run {
     /// Start the ECS task and leave it running
     #[arg(long)]
     pub detach: bool,
+    /// Start it although an equal ECS task of the same caller still runs
+    #[arg(long)]
+    pub start_another: bool,
     /// Run this image, a full reference, instead of building one
     #[arg(long, value_name = "REF", conflicts_with = "rebuild")]
     pub image: Option<String>,
@@ -151,6 +166,43 @@ pub struct Run {
     /// The id of this run, instead of a random one: letters, digits, - and _
     #[arg(long, value_name = "ID", value_parser = parse_run_id)]
     pub run_id: Option<String>,
+}
+
+/// `attach`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = ATTACH_HELP)]
+pub struct Id {
+    /// An ECS task: its ARN, its id, the start of its id, or a task's name for the newest of that task
+    pub id: String,
+}
+
+/// `logs`
+#[derive(Debug, Clone, Args)]
+pub struct Logs {
+    /// An ECS task: its ARN, its id, the start of its id, or a task's name for the newest of that task
+    pub id: String,
+    /// Only what was written in the last while: 90s, 15m, 1h30m
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub since: Option<Duration>,
+}
+
+/// `ps`
+#[derive(Debug, Clone, Args)]
+pub struct Ps {
+    /// Also those that have stopped: ECS knows them for about an hour
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `stop`
+#[derive(Debug, Clone, Args)]
+pub struct Stop {
+    /// An ECS task: its ARN, its id, the start of its id, or a task's name if only one of that task runs
+    #[arg(required_unless_present = "run")]
+    pub id: Option<String>,
+    /// Every ECS task of the run with this id
+    #[arg(long, value_name = "RUN", conflicts_with = "id")]
+    pub run: Option<String>,
 }
 
 /// `completions`

@@ -507,6 +507,13 @@ pub struct LogLocation {
     pub container: String,
 }
 
+impl LogLocation {
+    /// The stream of an ECS task.
+    pub fn stream(&self, task: &str) -> String {
+        format!("{}/{}/{}", self.prefix, self.container, task.rsplit('/').next().unwrap_or(task))
+    }
+}
+
 /// One line of the plan as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlanLine {
@@ -610,6 +617,10 @@ pub struct EcsTask {
     pub containers: Vec<EcsContainer>,
     /// `linux/amd64` or `linux/arm64`, from the attribute `ecs.cpu-architecture`.
     pub platform: Option<String>,
+    /// StopTask deletes them.
+    pub tags: BTreeMap<String, String>,
+    /// What RunTask overrode of a container; this tool overrides the chosen one only.
+    pub overridden: Option<Overridden>,
     pub created_at: Option<Timestamp>,
     pub pull_started_at: Option<Timestamp>,
     pub pull_stopped_at: Option<Timestamp>,
@@ -619,7 +630,23 @@ pub struct EcsTask {
     pub stopped_at: Option<Timestamp>,
 }
 
+/// An entry of `overrides.containerOverrides`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overridden {
+    /// The container's name.
+    pub container: String,
+    /// `None`: the task definition's own.
+    pub command: Option<Vec<String>>,
+    /// May hold secrets of the user: compared, never shown.
+    pub variables: BTreeMap<String, String>,
+}
+
 impl EcsTask {
+    /// A variable that RunTask set.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.overridden.as_ref()?.variables.get(name).map(String::as_str)
+    }
+
     /// The id: the last segment of the ARN.
     pub fn id(&self) -> &str {
         self.arn.rsplit('/').next().unwrap_or(&self.arn)

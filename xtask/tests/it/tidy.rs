@@ -10,7 +10,7 @@ const FLOORS: &[&[&str]] = &[
     // Words.
     &["model", "event", "error"],
     // Decisions.
-    &["config", "resolve", "fingerprint", "plan", "follow", "session", "verdict", "hints"],
+    &["config", "resolve", "fingerprint", "plan", "ours", "follow", "session", "verdict", "hints"],
     // Effects.
     &["aws", "tools", "ui", "context"],
     // Stages.
@@ -312,7 +312,9 @@ fn a_test_that_cannot_run_says_so() {
     for (file, text) in rust_files(&root().join("tests")) {
         for (number, line) in (1..).zip(text.lines()) {
             if line.trim_start().starts_with(ignored) {
-                broken.push(format!("tests/{file}:{number} is never run: let it say `skipped: no …` where it cannot run"));
+                broken.push(format!(
+                    "tests/{file}:{number} is never run: let it say `skipped: no …` where it cannot run"
+                ));
             }
             if line.contains(skipped) && !line.contains(&format!("{skipped}: no ")) {
                 broken.push(format!("tests/{file}:{number} does not say `skipped: no …`, which CI looks for"));
