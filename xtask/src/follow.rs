@@ -163,6 +163,8 @@ pub struct Follow {
     log_token: Option<String>,
     log_at: Option<Duration>,
     log_in_flight: bool,
+    /// When the read that is in flight was started: its answer knows nothing newer, however long it takes.
+    log_asked_at: Duration,
     /// Whether lines wait for a slow reader of stdout. Meanwhile the log is neither read nor given up.
     printing: bool,
     log_faults: Faults,
@@ -212,6 +214,7 @@ impl Follow {
             log_token: None,
             log_at: None,
             log_in_flight: false,
+            log_asked_at: Duration::ZERO,
             printing: false,
             log_faults: Faults::default(),
             pace: 1,
@@ -449,11 +452,12 @@ impl Follow {
         let since = *self.quiet_since.get_or_insert(now);
         if self.container_stopped_since.is_none() || self.drained {
             self.log_at = Some(now + LOG_INTERVAL * self.pace);
-        } else if now >= since + QUIET {
+        } else if self.log_asked_at >= since + QUIET {
             self.drained = true;
             self.log_at = Some(now + LOG_INTERVAL * self.pace);
         } else {
-            self.log_at = Some((now + DRAIN_INTERVAL * self.pace).min((since + QUIET).max(now + DRAIN_INTERVAL)));
+            // The last read is due when it has been quiet for long enough, however rarely throttling lets us read.
+            self.log_at = Some((now + DRAIN_INTERVAL * self.pace).min((since + QUIET).max(now)));
         }
     }
 
@@ -628,6 +632,7 @@ impl Follow {
         if !self.printing && self.log_at.is_some_and(|at| at <= now) {
             self.log_at = None;
             self.log_in_flight = true;
+            self.log_asked_at = now;
             actions.push(Action::ReadLog { token: self.log_token.clone(), from: self.log_from });
         }
     }

@@ -252,6 +252,23 @@ fn late_lines_are_waited_for_as_long_as_they_come() {
 }
 
 #[test]
+fn a_slow_answer_tells_how_the_log_was_when_it_was_asked_for() {
+    let mut follow = Follow::new(target());
+    let end = || Fact::Page { events: Vec::new(), next_token: Some("f0".to_owned()) };
+    let read = Action::ReadLog { token: Some("f0".to_owned()), from: None };
+    let finishes = |actions: &[Action]| actions.iter().any(|it| matches!(it, Action::Finish(_)));
+    let stopped = task_at(&World::default(), None, 100.0);
+    follow.on(Fact::Described(Box::new(stopped)), seconds(100.0));
+    follow.on(end(), seconds(100.1));
+    follow.on(end(), seconds(100.2));
+    assert!(follow.on(Fact::Tick, seconds(100.7)).contains(&read));
+    // It was asked for half a second after the end was first seen, so it proves half a second of quiet.
+    let actions = follow.on(end(), seconds(104.5));
+    assert!(!finishes(&actions) && actions.contains(&read), "{actions:?}");
+    assert!(finishes(&follow.on(end(), seconds(104.6))));
+}
+
+#[test]
 fn calls_stay_few() {
     let world = World { ends: 3600.0, lines: vec![6.0], ..World::default() };
     let run = run(&world, Target { timeout: None, ..target() });

@@ -1,3 +1,5 @@
+//! Ids as they are typed, kinship, and what a task definition tells of an ECS task's output.
+
 use serde_json::json;
 
 use super::*;

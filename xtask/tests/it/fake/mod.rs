@@ -490,6 +490,11 @@ impl Fake {
         self.core.lock().state.paging = Paging { seed, most, random: true, empty };
     }
 
+    /// Other latencies from now on: see [`Fake::latency`].
+    pub fn set_latency(&self, seed: u64, range: Range<u64>) {
+        self.core.lock().latency = Some((Random::new(seed), range));
+    }
+
     /// Moves the clock on.
     pub fn advance(&self, span: Millis) {
         self.core.clock.advance(span);
@@ -536,6 +541,12 @@ impl Fake {
         record::longest_chain(&self.core.lock().records, until).into_iter().map(Record::line).collect()
     }
 
+    /// The same among the requests from this number on: of a second run.
+    pub fn longest_chain_from(&self, first: usize, until: &str) -> Vec<String> {
+        let inner = self.core.lock();
+        record::longest_chain(&inner.records[first..], Some(until)).into_iter().map(Record::line).collect()
+    }
+
     /// Everything that was asked, a line each: for the message of a test that fails.
     pub fn story(&self) -> String {
         let inner = self.core.lock();
@@ -558,6 +569,12 @@ impl Fake {
             Started { arn: task.arn.clone(), status, desired, request: task.request.clone(), document }
         })
         .collect()
+    }
+
+    /// The ARNs of the ECS tasks that services run.
+    pub fn service_tasks(&self) -> Vec<String> {
+        let inner = self.core.lock();
+        inner.state.tasks.iter().filter(|it| it.service.is_some()).map(|it| it.arn.clone()).collect()
     }
 
     /// The ARNs of the ECS tasks that run (or will), and that nobody has stopped.

@@ -88,8 +88,8 @@ fn ecr_knows_its_images() {
         assert_eq!(tag("acme/app", "xtask-1").await, TagFact::Digest("sha256:aa".to_owned()));
         assert_eq!(tag("acme/app", "xtask-2").await, TagFact::NoTag);
         assert_eq!(tag("acme/new", "xtask-1").await, TagFact::NoRepository);
-        aws.create_repository("acme/new").await.unwrap();
-        aws.create_repository("acme/new").await.unwrap();
+        aws.create_repository(None, "acme/new").await.unwrap();
+        aws.create_repository(None, "acme/new").await.unwrap();
         assert_eq!(tag("acme/new", "xtask-1").await, TagFact::NoTag);
         let login = aws.registry_login().await.unwrap();
         assert_eq!(login.username, "AWS");

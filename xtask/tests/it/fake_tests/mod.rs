@@ -17,7 +17,6 @@ fn has_credentials(fake: &Fake, test: &str) -> bool {
         return true;
     }
     let program = std::env::current_exe().expect("a test program has a path");
-    #[expect(clippy::disallowed_methods, reason = "this very program, with another environment")]
     let mut command = std::process::Command::new(program);
     command.args(["--exact", &format!("fake_tests::{test}"), "--nocapture"]).env_clear().envs(fake.env());
     let output = command.output().expect("this program can be started again");
@@ -38,6 +37,7 @@ fn with_client(test: &str, fake: Fake, run: impl AsyncFnOnce(&Fake, &Aws)) {
             region: Some(Sourced::new(REGION.to_owned(), Origin::Default)),
             endpoint_url: Some(Sourced::new(fake.endpoint(), Origin::Default)),
             speed: crate::fake::SPEED,
+            trace: None,
         };
         let aws = Aws::connect(options).await.expect("region and endpoint are given");
         run(&fake, &aws).await;

@@ -56,7 +56,7 @@ fn a_life_from_start_to_end() {
         assert_eq!(launched.started_by.as_deref(), Some("xtask/db-migrate/k3v9"));
         assert_eq!(described(aws, &launched.arn).await, None);
         assert_eq!(described(aws, &launched.arn).await, None);
-        assert_eq!(fake.alive(), [launched.arn.clone()]);
+        assert_eq!(fake.alive(), [launched.arn.as_str()]);
         let (statuses, task) = followed(fake, aws, &launched.arn).await;
         assert_eq!(
             statuses,
@@ -153,7 +153,8 @@ fn nothing_may_start_although_all_is_well() {
 
 #[test]
 fn every_end_has_its_words() {
-    let table: Vec<(Life, &str, &str, Option<i32>, Option<&str>)> = vec![
+    type Row = (Life, &'static str, &'static str, Option<i32>, Option<&'static str>);
+    let table: Vec<Row> = vec![
         (
             Life::new().runs_out_of_memory(),
             "EssentialContainerExited",
@@ -319,7 +320,9 @@ fn hooks_run_at_their_moment() {
         let seen = Arc::new(AtomicUsize::new(0));
         for (moment, value) in [(Moment::Arrived, 1), (Moment::Acted, 10), (Moment::Answered, 100)] {
             let seen = Arc::clone(&seen);
-            fake.at_call("RunTask", 2, moment, move || drop(seen.fetch_add(value, Ordering::SeqCst)));
+            fake.at_call("RunTask", 2, moment, move || {
+                seen.fetch_add(value, Ordering::SeqCst);
+            });
         }
         let first = Arc::clone(&seen);
         fake.at_request(0, Moment::Arrived, move || first.store(1000, Ordering::SeqCst));

@@ -141,7 +141,6 @@ impl<'a> Command<'a> {
 
     /// Starts, to be watched.
     pub fn start(self) -> Running<'a> {
-        #[expect(clippy::disallowed_methods, reason = "the one place of the tests that starts the binary")]
         let new = |program: &std::ffi::OsStr| std::process::Command::new(program);
         let mut command = match self.terminal {
             Some(_) => {
@@ -256,8 +255,11 @@ impl Read for Master {
 /// What a stream has said so far, read by a thread.
 #[derive(Debug, Clone)]
 struct Output {
-    shared: Arc<(Mutex<(Vec<u8>, bool)>, Condvar)>,
+    shared: Arc<(Mutex<Said>, Condvar)>,
 }
+
+/// The bytes, and whether that was all.
+type Said = (Vec<u8>, bool);
 
 impl Output {
     fn none() -> Output {
