@@ -21,6 +21,7 @@ mod local;
 mod publish;
 mod readme;
 mod real;
+mod real_attach;
 mod real_context;
 mod real_docker;
 mod real_ecs;
