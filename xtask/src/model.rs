@@ -208,6 +208,7 @@ pub struct ImageSpec {
 
 /// What a task's `image` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a run has one of them")]
 pub enum ImageChoice {
     /// An `[images.X]`: build it, unless its content tag exists.
     Build(ImageSpec),

@@ -205,6 +205,7 @@ pub struct AwsError {
 }
 
 impl AwsError {
+    #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
     pub(crate) fn new<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> AwsError
     where
         E: ProvideErrorMetadata + StdError + 'static,

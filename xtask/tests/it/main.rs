@@ -11,9 +11,14 @@
 
 mod adopt;
 mod attach;
+mod ci_examples;
+mod completion;
 mod ecs;
+mod events;
+mod expect;
 mod fake;
 mod fake_tests;
+mod github;
 mod harness;
 mod harness_tests;
 mod host;
@@ -26,4 +31,5 @@ mod real_context;
 mod real_docker;
 mod real_ecs;
 mod real_publish;
+mod real_schema;
 mod tidy;

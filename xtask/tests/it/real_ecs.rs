@@ -77,7 +77,7 @@ image = "app"
 }
 
 /// One call to the emulator's ECS, which checks no signature; its region is us-east-1 then.
-fn call(url: &str, operation: &str, body: &str) -> Value {
+pub fn call(url: &str, operation: &str, body: &str) -> Value {
     let output = Command::new("curl")
         .args([
             "--silent",
