@@ -10,6 +10,7 @@
 #![expect(dead_code, reason = "the fake and the harness can do more than the tests of any one day use")]
 
 mod adopt;
+mod attach;
 mod ci_examples;
 mod clean;
 mod completion;
@@ -28,6 +29,7 @@ mod policy;
 mod publish;
 mod readme;
 mod real;
+mod real_attach;
 mod real_context;
 mod real_docker;
 mod real_ecs;
