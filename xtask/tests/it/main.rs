@@ -10,6 +10,7 @@
 #![expect(dead_code, reason = "the fake and the harness can do more than the tests of any one day use")]
 
 mod adopt;
+mod changed;
 mod ci_examples;
 mod completion;
 mod ecs;
@@ -30,4 +31,5 @@ mod real_docker;
 mod real_ecs;
 mod real_publish;
 mod real_schema;
+mod screens;
 mod tidy;
