@@ -65,6 +65,30 @@ Examples:
   cargo xtask help events                        what --format json prints
   cargo xtask help events --format json          the same as a JSON schema; tasks.toml has one too";
 
+const ATTACH_EXAMPLES: &str = "\
+Examples:
+  cargo xtask attach db-migrate -e staging       the newest of that task
+  cargo xtask attach 0123 -e staging             any unambiguous start of its id";
+
+const LOGS_EXAMPLES: &str = "\
+Examples:
+  cargo xtask logs db-migrate -e staging
+  cargo xtask logs 0123 -e staging --since 15m";
+
+const PS_EXAMPLES: &str = "\
+Examples:
+  cargo xtask ps -e staging
+  cargo xtask ps -e staging --all                also how the recent ones ended";
+
+const STOP_EXAMPLES: &str = "\
+Examples:
+  cargo xtask stop 0123 -e staging
+  cargo xtask stop --run \"$RUN_ID\" -e staging   whatever that run started";
+
+const ATTACH_HELP: &str = "\
+Exit codes: the task's own, as `run` would have had; 125 where ECS has forgotten how it ended (about an
+hour after); 129, 130, 143 for a signal, which leaves the ECS task as it is.";
+
 /// Runs an application's one-off jobs on AWS ECS
 #[derive(Debug, Parser)]
 #[command(
@@ -135,6 +159,14 @@ pub enum Verb {
     List,
     /// Run a task
     Run(Box<Run>),
+    /// Follow an ECS task that is already there, from the start of its output
+    Attach(Id),
+    /// Print the output of an ECS task so far
+    Logs(Logs),
+    /// List the ECS tasks that this tool started, on whatever machine
+    Ps(Ps),
+    /// Stop an ECS task, wait, and say how it ended
+    Stop(Stop),
     /// Write a commented tasks.toml
     #[command(before_help = INIT_EXAMPLES)]
     Init,
@@ -162,6 +194,9 @@ pub struct Run {
     /// Start the ECS task and leave it running
     #[arg(long)]
     pub detach: bool,
+    /// Start it although an equal ECS task of the same caller still runs
+    #[arg(long)]
+    pub start_another: bool,
     /// Run this image, a full reference, instead of building one
     #[arg(long, value_name = "REF", conflicts_with = "rebuild")]
     pub image: Option<String>,
@@ -198,6 +233,46 @@ pub struct Run {
     /// The id of this run, instead of a random one: letters, digits, - and _
     #[arg(long, value_name = "ID", value_parser = parse_run_id)]
     pub run_id: Option<String>,
+}
+
+/// `attach`
+#[derive(Debug, Clone, Args)]
+#[command(before_help = ATTACH_EXAMPLES, after_help = ATTACH_HELP)]
+pub struct Id {
+    /// An ECS task: its ARN, its id, the start of its id, or a task's name for the newest of that task
+    pub id: String,
+}
+
+/// `logs`
+#[derive(Debug, Clone, Args)]
+#[command(before_help = LOGS_EXAMPLES)]
+pub struct Logs {
+    /// An ECS task: its ARN, its id, the start of its id, or a task's name for the newest of that task
+    pub id: String,
+    /// Only what was written in the last while: 90s, 15m, 1h30m
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub since: Option<Duration>,
+}
+
+/// `ps`
+#[derive(Debug, Clone, Args)]
+#[command(before_help = PS_EXAMPLES)]
+pub struct Ps {
+    /// Also those that have stopped: ECS knows them for about an hour
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `stop`
+#[derive(Debug, Clone, Args)]
+#[command(before_help = STOP_EXAMPLES)]
+pub struct Stop {
+    /// An ECS task: its ARN, its id, the start of its id, or a task's name if only one of that task runs
+    #[arg(required_unless_present = "run")]
+    pub id: Option<String>,
+    /// Every ECS task of the run with this id
+    #[arg(long, value_name = "RUN", conflicts_with = "id")]
+    pub run: Option<String>,
 }
 
 /// `help`

@@ -13,6 +13,7 @@ pub mod flags;
 pub mod follow;
 pub mod hints;
 pub mod model;
+pub mod ours;
 pub mod plan;
 pub mod resolve;
 pub mod stage;

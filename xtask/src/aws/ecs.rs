@@ -14,7 +14,7 @@ use aws_smithy_types::date_time::DateTime;
 use serde_json::Value;
 
 use super::{Aws, AwsError};
-use crate::model::{EcsContainer, EcsTask, Timestamp};
+use crate::model::{EcsContainer, EcsTask, Overridden, Timestamp};
 
 /// An entry of `failures[]`: the call was accepted and this part of it did not happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -311,8 +311,8 @@ fn ecs_task(task: aws_sdk_ecs::types::Task) -> Option<EcsTask> {
         last_status: task.last_status,
         desired_status: task.desired_status,
         started_by: task.started_by,
-        stop_code: task.stop_code.map(|it| it.as_str().to_owned()),
-        stopped_reason: task.stopped_reason,
+        stop_code: said(task.stop_code.map(|it| it.as_str().to_owned())),
+        stopped_reason: said(task.stopped_reason),
         containers: task
             .containers
             .unwrap_or_default()
@@ -321,7 +321,7 @@ fn ecs_task(task: aws_sdk_ecs::types::Task) -> Option<EcsTask> {
                 name: it.name.unwrap_or_default(),
                 last_status: it.last_status,
                 exit_code: it.exit_code,
-                reason: it.reason,
+                reason: said(it.reason),
                 image_digest: it.image_digest,
             })
             .collect(),
@@ -329,6 +329,8 @@ fn ecs_task(task: aws_sdk_ecs::types::Task) -> Option<EcsTask> {
             "arm64" => "linux/arm64".to_owned(),
             _ => "linux/amd64".to_owned(),
         }),
+        tags: task.tags.unwrap_or_default().into_iter().filter_map(|it| Some((it.key?, it.value?))).collect(),
+        overridden: task.overrides.and_then(|it| it.container_overrides?.into_iter().find_map(overridden)),
         created_at: timestamp(task.created_at),
         pull_started_at: timestamp(task.pull_started_at),
         pull_stopped_at: timestamp(task.pull_stopped_at),
@@ -336,6 +338,20 @@ fn ecs_task(task: aws_sdk_ecs::types::Task) -> Option<EcsTask> {
         execution_stopped_at: timestamp(task.execution_stopped_at),
         stopping_at: timestamp(task.stopping_at),
         stopped_at: timestamp(task.stopped_at),
+    })
+}
+
+/// An empty text says as little as none.
+fn said(text: Option<String>) -> Option<String> {
+    text.filter(|it| !it.trim().is_empty())
+}
+
+fn overridden(container: aws_sdk_ecs::types::ContainerOverride) -> Option<Overridden> {
+    let variables = container.environment.unwrap_or_default().into_iter();
+    Some(Overridden {
+        container: container.name?,
+        command: container.command.filter(|it| !it.is_empty()),
+        variables: variables.filter_map(|it| Some((it.name?, it.value?))).collect(),
     })
 }
 

@@ -132,6 +132,19 @@ impl Human {
                 }
                 self.set_status("waiting for ECS", None, now);
             }
+            Event::Attached { task_arn, by, since, console_url, .. } => {
+                self.line("Attached", GOOD, task_arn, out);
+                let since = since.map(|it| format!("since {it}"));
+                let by = by.as_ref().map(|it| format!("started by {it}"));
+                let told: Vec<String> = [by, since].into_iter().flatten().collect();
+                if !told.is_empty() {
+                    self.below(&told.join(", "), out);
+                }
+                if let Some(url) = console_url {
+                    self.below(url, out);
+                }
+                self.set_status("asking ECS", None, now);
+            }
             Event::Launched { task_arn: None, .. } => {
                 // From here on stdout and stderr belong to the process.
                 self.end_status(out);

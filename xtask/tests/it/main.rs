@@ -10,6 +10,7 @@
 #![expect(dead_code, reason = "the fake and the harness can do more than the tests of any one day use")]
 
 mod adopt;
+mod attach;
 mod changed;
 mod ci_examples;
 mod completion;
@@ -26,6 +27,7 @@ mod local;
 mod publish;
 mod readme;
 mod real;
+mod real_attach;
 mod real_context;
 mod real_docker;
 mod real_ecs;
