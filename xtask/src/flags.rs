@@ -26,21 +26,21 @@ Examples:
   cargo xtask run backfill -e staging -- --since 2026-01-01";
 
 const MORE: &str = "\
-The task's output is on stdout, everything else on stderr. Topics of `cargo xtask help`: tasks.toml,
-environments, exit-codes, events.";
+The task's output is on stdout, everything else on stderr.
+Topics of `cargo xtask help`: tasks.toml, environments, exit-codes, events.";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
   cargo xtask run db-migrate -e staging
-  cargo xtask run db-migrate -e production --yes            where there is no terminal
+  cargo xtask run db-migrate -e production --yes   where there is no terminal
   cargo xtask run backfill -e staging --var BATCH=50 -- --since 2026-01-01
-  cargo xtask run db-migrate -e staging --if-changed 'db/migrate/**' --base origin/main
-  cargo xtask run db-migrate -e staging --image ACCOUNT.dkr.ecr.REGION.amazonaws.com/app@sha256:...";
+  cargo xtask run db-migrate --if-changed 'db/migrate/**' --base origin/main
+  cargo xtask run db-migrate -e staging --image REGISTRY/app@sha256:...";
 
 const RUN_MORE: &str = "\
-Exit codes: the task's own; 2 refused, nothing was written; 124 timed out; 125 docker, AWS or this
-tool failed, or ECS never started it or killed it; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM;
-0 for --detach and where nothing changed.";
+Exit codes: the task's own; 2 refused, nothing was written; 124 timed out;
+125 docker, AWS or this tool failed, or ECS never started it or killed it;
+129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM; 0 for --detach.";
 
 const LIST_EXAMPLES: &str = "\
 Examples:

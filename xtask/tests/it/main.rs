@@ -11,6 +11,7 @@
 
 mod adopt;
 mod attach;
+mod changed;
 mod ci_examples;
 mod clean;
 mod completion;
@@ -37,4 +38,5 @@ mod real_policy;
 mod real_publish;
 mod real_schema;
 mod refusals;
+mod screens;
 mod tidy;
