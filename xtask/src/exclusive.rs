@@ -10,15 +10,14 @@
 //! or a request that the network holds for more than [`Rules::attempt`] and over the window's edge. `tests/it/exclusivity` explores
 //! all the rest to the end.
 
+pub mod once;
+
 use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
 
 use crate::model::{EcsTask, Timestamp};
-
-/// The variable of the container that says which place an ECS task holds, and which attempt of its run started it: `NAME/ATTEMPT`.
-/// RunTask's parameters differ by it, and DescribeTasks tells it when the tags are long gone.
-pub const PLACE_VARIABLE: &str = "XTASK_PLACE";
+pub use crate::plan::{EXCLUSIVE, PLACE as PLACE_VARIABLE};
 
 /// How long to wait between two conflicts that name no ECS task, before they are believed.
 pub const EMPTY_CONFLICT_PAUSE: Duration = Duration::from_secs(10);
@@ -88,9 +87,6 @@ pub struct Place {
     /// What of the family excludes each other: [`EXCLUSIVE`], or the identity of what `--once` runs once.
     pub name: String,
 }
-
-/// The name of the place that all of a family share.
-pub const EXCLUSIVE: &str = "exclusive";
 
 impl Place {
     /// The value of [`PLACE_VARIABLE`] for an attempt.

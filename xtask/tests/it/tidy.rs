@@ -10,7 +10,7 @@ const FLOORS: &[&[&str]] = &[
     // Words.
     &["model", "event", "error"],
     // Decisions.
-    &["config", "resolve", "fingerprint", "plan", "ours", "follow", "session", "verdict", "hints"],
+    &["config", "resolve", "fingerprint", "plan", "ours", "exclusive", "follow", "session", "verdict", "hints"],
     // Effects.
     &["aws", "tools", "ui", "context"],
     // Stages.

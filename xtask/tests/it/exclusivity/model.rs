@@ -197,8 +197,7 @@ pub struct Move {
 
 impl Model {
     pub fn new(world: World) -> Model {
-        let place =
-            Place { cluster: "cluster/c".to_owned(), family: "f".to_owned(), name: "exclusive".to_owned() };
+        let place = Place { cluster: "cluster/c".to_owned(), family: "f".to_owned(), name: "exclusive".to_owned() };
         Model { world, place, tokens: RefCell::default(), decisions: RefCell::default() }
     }
 
@@ -291,12 +290,7 @@ impl Model {
 
     fn sight(state: &State, task: usize, caller: usize) -> Sight {
         let it = &state.tasks[task];
-        Sight {
-            task: task as u8,
-            is_stopped: it.life >= Life::Stopped,
-            age: it.age,
-            is_ours: it.owner == caller as u8,
-        }
+        Sight { task: task as u8, is_stopped: it.life >= Life::Stopped, age: it.age, is_ours: it.owner == caller as u8 }
     }
 
     /// Every way on.
