@@ -12,6 +12,7 @@
 mod adopt;
 mod attach;
 mod ecs;
+mod exclusive;
 mod exclusivity;
 mod fake;
 mod fake_tests;
