@@ -310,6 +310,12 @@ impl Follow {
         Some(if self.log_in_flight { at.max(self.log_asked_at + ANSWER_LIMIT) } else { at })
     }
 
+    /// A read that is due goes first: this process may not have run for a while, and then the time that passed says nothing of the log.
+    fn gives_up(&self, now: Duration) -> bool {
+        let due = !self.log_in_flight && self.log_at.is_some_and(|at| at <= now);
+        !due && self.given_up_at().is_some_and(|at| now >= at)
+    }
+
     fn described(&mut self, task: EcsTask, now: Duration, actions: &mut Vec<Action>) {
         if let Some(since) = self.describe_faults.end() {
             let message = format!("ECS tells the ECS task's status again, after {}", words(now.saturating_sub(since)));
@@ -605,13 +611,13 @@ impl Follow {
                 task.started_at.is_none()
                     && task.container(&self.target.container).is_none_or(|it| it.exit_code.is_none())
             });
-            let given_up = self.given_up_at().is_some_and(|at| now >= at);
+            let given_up = self.gives_up(now);
             if self.only_stop || (!self.printing && ((never_started && !self.had_page) || self.drained || given_up)) {
                 self.finish(How::Stopped, actions);
             }
         } else if let Some((_, why)) = &self.lost
             && !self.printing
-            && (self.drained || self.given_up_at().is_some_and(|at| now >= at))
+            && (self.drained || self.gives_up(now))
         {
             let why = why.clone();
             self.finish(How::Lost(why), actions);

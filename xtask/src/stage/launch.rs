@@ -13,6 +13,7 @@ use crate::event::Event;
 use crate::hints;
 use crate::model::{EcsTask, Plan};
 use crate::stage::register::TaskDefinition;
+use crate::stage::survey::known;
 use crate::tools::signals::Signals;
 use crate::ui::{Ui, console_url};
 
@@ -72,6 +73,17 @@ impl Launch<'_> {
             let answer = self.attempt(request).await?;
             let error = match answer {
                 Ok(Launched::Task(task)) => return Ok(*task),
+                Ok(Launched::Failures(failures)) if failures.is_empty() => {
+                    // Neither yes nor no: the token stays, so that asking again starts no second one.
+                    self.unanswered = true;
+                    refusals += 1;
+                    if refusals > PASSING_REFUSALS {
+                        return self.found_or(self.refused(&failures)).await;
+                    }
+                    self.warn(&format!("{}; trying again", reasons(&failures)));
+                    self.wait(&mut pause).await?;
+                    continue;
+                }
                 Ok(Launched::Failures(failures)) => {
                     // A definite no: a new token, because ECS answers the old one with the same failures.
                     self.unanswered = false;
@@ -89,7 +101,8 @@ impl Launch<'_> {
             self.unanswered |= error.effect == Effect::Unknown;
             let patient = start.elapsed().mul_f64(self.aws.speed) < PATIENCE;
             if !error.is_transient() || !patient {
-                return Err(self.failed(&error).await);
+                let tried = format!("start `{}` in `{}`", self.plan.task, self.plan.environment);
+                return self.found_or(error.problem(&tried, None).failed()).await;
             }
             self.warn(&format!("cannot start the ECS task: {}; trying again", error.cause()));
             self.wait(&mut pause).await?;
@@ -135,10 +148,48 @@ impl Launch<'_> {
         self.with_effect(error).await
     }
 
-    async fn failed(&mut self, error: &AwsError) -> Error {
-        let tried = format!("start `{}` in `{}`", self.plan.task, self.plan.environment);
-        let error = error.problem(&tried, None).failed();
-        self.with_effect(error).await
+    /// After calls without an answer ECS is asked: what they started is this run's ECS task, also where it is over by now.
+    async fn found_or(&mut self, error: Error) -> Result<EcsTask> {
+        if !self.unanswered {
+            return Err(error.done("the task definition is registered, no ECS task was started"));
+        }
+        match self.started().await {
+            Some(task) => {
+                self.warn("RunTask's answer was lost, but ECS knows an ECS task of this run: it is followed");
+                Ok(task)
+            }
+            None => Err(self.nothing_found(error)),
+        }
+    }
+
+    fn nothing_found(&self, error: Error) -> Error {
+        error.done(format!(
+            "RunTask was sent and not answered; ECS lists no ECS task of this run, but may still start one: `{}` stops it",
+            self.stop_run
+        ))
+    }
+
+    /// The ECS task of this run, looked for among those of the family, running and stopped: a list may lag behind.
+    async fn started(&self) -> Option<EcsTask> {
+        let started_by = self.plan.run_task.get("startedBy").and_then(Value::as_str);
+        let family = self.plan.definition.get("family").and_then(Value::as_str).unwrap_or_default();
+        for _ in 0..5 {
+            let (running, stopped) = tokio::join!(
+                self.aws.family_tasks(self.cluster, family, false),
+                self.aws.family_tasks(self.cluster, family, true)
+            );
+            let mut arns = running.unwrap_or_default();
+            arns.extend(stopped.unwrap_or_default());
+            for arns in arns.chunks(100) {
+                let described = self.aws.describe_tasks(self.cluster, arns).await.unwrap_or_default();
+                let ours = known(described).find(|it| it.started_by.as_deref() == started_by);
+                if ours.is_some() {
+                    return ours;
+                }
+            }
+            sleep(Duration::from_secs(2).div_f64(self.aws.speed)).await;
+        }
+        None
     }
 
     fn refused(&self, failures: &[Failure]) -> Error {
@@ -154,29 +205,19 @@ impl Launch<'_> {
         if !self.unanswered {
             return error.done("the task definition is registered, no ECS task was started");
         }
-        let started_by = self.plan.run_task.get("startedBy").and_then(Value::as_str).unwrap_or_default();
-        let mut found = Vec::new();
-        for _ in 0..5 {
-            found = self.aws.tasks_started_by(self.cluster, started_by).await.unwrap_or_default();
-            if !found.is_empty() {
-                break;
-            }
-            sleep(Duration::from_secs(2).div_f64(self.aws.speed)).await;
+        let Some(task) = self.started().await else { return self.nothing_found(error) };
+        if task.is_stopped() {
+            return error.done(format!("{} was started and is over", task.arn));
         }
-        if found.is_empty() {
-            return error.done(format!(
-                "RunTask was sent and not answered; ECS lists no ECS task of this run, but may still start one: `{}` stops it",
+        match self.aws.stop_task(self.cluster, &task.arn, "xtask: RunTask's answer was lost").await {
+            Ok(()) => error.done(format!("{} was started and is being stopped", task.arn)),
+            Err(stop) => error.done(format!(
+                "{} was started and may run on: StopTask failed: {}; `{}` stops it",
+                task.arn,
+                stop.cause(),
                 self.stop_run
-            ));
+            )),
         }
-        let mut told = Vec::new();
-        for arn in found {
-            match self.aws.stop_task(self.cluster, &arn, "xtask: RunTask's answer was lost").await {
-                Ok(()) => told.push(format!("{arn} was started and is being stopped")),
-                Err(stop) => told.push(format!("{arn} was started and may run on: StopTask failed: {}", stop.cause())),
-            }
-        }
-        error.done(told.join("; "))
     }
 
     fn warn(&self, message: &str) {

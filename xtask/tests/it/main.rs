@@ -18,6 +18,7 @@ mod events;
 mod expect;
 mod fake;
 mod fake_tests;
+mod faults;
 mod github;
 mod harness;
 mod harness_tests;
