@@ -271,7 +271,7 @@ impl Follow {
                 self.stop_faults = Faults::default();
                 self.describe_at = self.describe_at.map(|at| at.min(now + FAST_STATUS));
             }
-            Fact::StopFailed { cause, trouble } => self.stop_failed(cause, trouble, now, &mut actions),
+            Fact::StopFailed { cause, trouble } => self.stop_failed(&cause, trouble, now, &mut actions),
             Fact::Signal(signal) => self.signal(signal, now, &mut actions),
             Fact::Tick => {}
         }
@@ -388,7 +388,7 @@ impl Follow {
             // It may have begun to write meanwhile, and what it wrote can be read without its status.
             self.log_at = Some(now);
         }
-        if self.describe_faults.to_tell() {
+        if self.describe_faults.is_worth_a_word() {
             let lasts = if lasts > FAST_STATUS { format!(" for {} now", words(lasts)) } else { String::new() };
             let message = format!("cannot ask for the ECS task's status{lasts}: {cause}; trying again");
             let hint = match trouble {
@@ -530,7 +530,7 @@ impl Follow {
             self.pace = (self.pace * 2).min(MOST_PACE);
             self.calm_reads = 0;
         }
-        if self.log_faults.to_tell() {
+        if self.log_faults.is_worth_a_word() {
             let message = format!("cannot read the output: {cause}; trying again");
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
         }
@@ -538,12 +538,12 @@ impl Follow {
         self.log_at = Some(now + if trouble.passes() { pause } else { pause.max(Duration::from_secs(5)) });
     }
 
-    fn stop_failed(&mut self, cause: String, trouble: Trouble, now: Duration, actions: &mut Vec<Action>) {
+    fn stop_failed(&mut self, cause: &str, trouble: Trouble, now: Duration, actions: &mut Vec<Action>) {
         let Stop::Wanted { reason, .. } = &self.stop else { return };
         let pause = self.stop_faults.next(trouble, self.seed, now);
         let lasts = now.saturating_sub(self.stop_faults.since);
         let again = trouble.passes() || (trouble == Trouble::Credentials && (self.target.attended || lasts < EXPIRED));
-        if self.stop_faults.to_tell() || !again {
+        if self.stop_faults.is_worth_a_word() || !again {
             let message = format!("cannot stop the ECS task: {cause}{}", if again { "; trying again" } else { "" });
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
         }
@@ -551,7 +551,7 @@ impl Follow {
             self.stop = Stop::Wanted { reason: reason.clone(), at: now + pause, in_flight: false };
             return;
         }
-        self.stop = Stop::Refused(cause.clone());
+        self.stop = Stop::Refused(cause.to_owned());
         if self.only_stop {
             self.finish(How::Lost(format!("the ECS task was not stopped: {cause}")), actions);
         }

@@ -453,7 +453,7 @@ fn only_what_stays_refused_ends_the_following() {
             _ => false,
         };
         assert!(fits, "{trouble:?} {attended}: {ended:?}");
-        assert!(told >= 1 && told < 100, "{trouble:?}: told {told} times");
+        assert!((1..100).contains(&told), "{trouble:?}: told {told} times");
     }
 }
 

@@ -244,6 +244,10 @@ fn marks(fake: &Fake, ran: &Ran) -> BTreeSet<String> {
         if record.answered.is_none() {
             marks.insert(format!("{operation}: no answer"));
         }
+        if operation == "RunTask" {
+            let image = |it: &serde_json::Value| it["containers"][0]["image"].as_str().unwrap_or_default().to_owned();
+            marks.extend(answer["tasks"].as_array().into_iter().flatten().map(image));
+        }
         if record.status >= 400 {
             let code = answer["__type"].as_str().unwrap_or("refused").to_owned();
             *refused.entry(format!("{operation}: {code}")).or_default() += 1;
@@ -274,6 +278,8 @@ fn marks(fake: &Fake, ran: &Ran) -> BTreeSet<String> {
             }
         }
         if operation == "GetLogEvents" && record.status == 200 {
+            let stream = record.request.body["logStreamName"].as_str().unwrap_or_default();
+            marks.insert(format!("output in {}", stream.split('/').next().unwrap_or_default()));
             let events = answer["events"].as_array().map(Vec::as_slice).unwrap_or_default();
             times.extend(events.iter().map(|it| it["timestamp"].to_string()));
             let token = &record.request.body["nextToken"];

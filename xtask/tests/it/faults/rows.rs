@@ -1,8 +1,4 @@
 //! The rows of the fault matrix, by the order of a run: what is read, built, registered, launched, followed and stopped.
-#![expect(
-    clippy::wildcard_imports,
-    reason = "a table reads better without the names of its columns' types in front of each cell"
-)]
 
 use Left::{Nothing as Gone, Told as Runs, Untold};
 use Output::{Cut, Nothing, Part, Unread, Whole};
@@ -13,6 +9,14 @@ use crate::fake::{ContainerLife, OnSigterm};
 use crate::harness::Says;
 
 const RESET: &str = "trying again";
+/// Another job pushes between the look and the push.
+const TAKEN: &str = r#"
+for word in "$@"; do reference=$word; done
+tag=${reference##*:}
+echo "acme/app $tag sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" >> "$folder/pushes"
+echo "tag invalid: The image tag '$tag' already exists in the 'acme/app' repository and cannot be overwritten because the tag is immutable." >&2
+exit 1
+"#;
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = reads();
@@ -55,6 +59,7 @@ fn images() -> Vec<Row> {
         row("docker build: docker dies", |it| it, 125, 0, Nothing, Gone, "no ECS task was started").docker(|| Docker::new().on("build", Says::new().stderr("step 1\n").dies(9))),
         row("docker build: the disk is full", |it| it, 125, 0, Nothing, Gone, "no ECS task was started").docker(|| Docker::new().on("build", Says::new().stderr("write /var/lib/docker/tmp: no space left on device\n").exits(1))),
         row("docker push: the login expires in the middle", |it| it, 0, 1, Whole, Gone, "token has expired").docker(|| Docker::new().on_nth("push", 1, Says::new().stderr("denied: Your authorization token has expired. Reauthenticate and try again.\n").exits(1))),
+        row("docker push: somebody has pushed the same tag meanwhile", |it| it, 0, 1, Whole, Gone, "").docker(|| Docker::new().on("push", Says::new().script(TAKEN))),
         row("docker push: docker dies", |it| it, 125, 0, Nothing, Gone, "no ECS task was started").docker(|| Docker::new().on("push", Says::new().stderr("pushing\n").dies(9))),
     ]
 }
@@ -120,6 +125,7 @@ fn output() -> Vec<Row> {
         row("empty pages in the middle", |it| it.log_pages(7, 2, 3), 0, 1, Whole, Gone, ""),
         row("all events of one millisecond", |it| it.task_life(usual().same_millisecond()), 0, 1, Whole, Gone, ""),
         row("the last lines are late", |it| it.task_life(usual().stops_at_once().last_lines_late(3, 2_500)), 0, 1, Whole, Gone, "").slowly().life(|| usual().stops_at_once()),
+        row("a base definition without a stream prefix", |it| it.task_definition(no_prefix()), 0, 1, Whole, Gone, "").tasks(|it| it.replace("service = \"web\"", "service = \"web\"\ntask-definition = \"no-prefix\"")),
         row("a log driver that cannot be followed", |it| it.task_definition(firelens()), 2, 0, Nothing, Gone, "put its output into CloudWatch Logs").tasks(|it| it.replace("service = \"web\"", "service = \"web\"\ntask-definition = \"firelens\"")),
     ]
 }
@@ -197,5 +203,17 @@ fn with_proxy() -> serde_json::Value {
     });
     let proxy = serde_json::json!({ "name": "proxy", "image": "envoy:1", "essential": true });
     definition["containerDefinitions"].as_array_mut().unwrap().push(proxy);
+    definition
+}
+
+/// A definition whose streams cannot be known.
+fn no_prefix() -> serde_json::Value {
+    let mut definition = with_proxy();
+    definition["family"] = "no-prefix".into();
+    definition["containerDefinitions"].as_array_mut().unwrap().truncate(1);
+    let options = definition.pointer_mut("/containerDefinitions/0/logConfiguration/options").unwrap();
+    options.as_object_mut().unwrap().remove("awslogs-stream-prefix");
+    // Fargate refuses it without one, instances do not.
+    definition["requiresCompatibilities"] = serde_json::json!(["EC2"]);
     definition
 }
