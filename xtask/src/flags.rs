@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::config::values;
 use crate::model::{Origin, Selection, Sourced};
+use crate::permissions;
 
 /// What it is, how it looks in use, and then the rest.
 const TEMPLATE: &str = "\
@@ -25,21 +26,21 @@ Examples:
   cargo xtask run backfill -e staging -- --since 2026-01-01";
 
 const MORE: &str = "\
-The task's output is on stdout, everything else on stderr. Topics of `cargo xtask help`: tasks.toml,
-environments, exit-codes, events.";
+The task's output is on stdout, everything else on stderr.
+Topics of `cargo xtask help`: tasks.toml, environments, exit-codes, events.";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
   cargo xtask run db-migrate -e staging
-  cargo xtask run db-migrate -e production --yes            where there is no terminal
+  cargo xtask run db-migrate -e production --yes   where there is no terminal
   cargo xtask run backfill -e staging --var BATCH=50 -- --since 2026-01-01
-  cargo xtask run db-migrate -e staging --if-changed 'db/migrate/**' --base origin/main
-  cargo xtask run db-migrate -e staging --image ACCOUNT.dkr.ecr.REGION.amazonaws.com/app@sha256:...";
+  cargo xtask run db-migrate --if-changed 'db/migrate/**' --base origin/main
+  cargo xtask run db-migrate -e staging --image REGISTRY/app@sha256:...";
 
 const RUN_MORE: &str = "\
-Exit codes: the task's own; 2 refused, nothing was written; 124 timed out; 125 docker, AWS or this
-tool failed, or ECS never started it or killed it; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM;
-0 for --detach and where nothing changed.";
+Exit codes: the task's own; 2 refused, nothing was written; 124 timed out;
+125 docker, AWS or this tool failed, or ECS never started it or killed it;
+129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM; 0 for --detach.";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -65,6 +66,24 @@ Examples:
   cargo xtask help events                        what --format json prints
   cargo xtask help events --format json          the same as a JSON schema; tasks.toml has one too";
 
+const CHECK_HELP: &str = "\
+Network, roles and secrets are read by the aws CLI, with the environment's profile, region and endpoint;
+where it is not on PATH they are skipped, and the output says so.
+
+Exit codes: 0 nothing failed; 1 something did; 2 wrong usage.";
+
+const POLICY_HELP: &str = "\
+Examples:
+  cargo xtask policy -e staging                  of everything that may run there
+  cargo xtask policy -e staging db-migrate > policy.json
+  cargo xtask policy -e production --trust github:acme/app > trust.json
+  cargo xtask policy -e staging --trust github:acme/app:ref:refs/heads/main
+
+What is already in AWS is read for it: the service, its task definition and their roles.";
+
+const CLEAN_HELP: &str = "\
+Only revisions with the tag xtask=1 in the families of tasks.toml, never one that a service or an ECS
+task of any cluster in the region still uses. Images are left to ECR's lifecycle rules.";
 const ATTACH_EXAMPLES: &str = "\
 Examples:
   cargo xtask attach db-migrate -e staging       the newest of that task
@@ -159,6 +178,12 @@ pub enum Verb {
     List,
     /// Run a task
     Run(Box<Run>),
+    /// Check every precondition of a run; only reads
+    Check(Check),
+    /// Print the least-privilege IAM policy that tasks need
+    Policy(Policy),
+    /// Delete old task definition revisions that this tool made
+    Clean(Clean),
     /// Follow an ECS task that is already there, from the start of its output
     Attach(Id),
     /// Print the output of an ECS task so far
@@ -197,6 +222,13 @@ pub struct Run {
     /// Start it although an equal ECS task of the same caller still runs
     #[arg(long)]
     pub start_another: bool,
+    /// Follow the ECS task of this task that already runs, instead of starting one
+    #[arg(long)]
+    pub attach_if_running: bool,
+    /// Run it once: the same image, command, variables and commit are joined where they run, and not run again after a success
+    /// that ECS remembers (about an hour)
+    #[arg(long)]
+    pub once: bool,
     /// Run this image, a full reference, instead of building one
     #[arg(long, value_name = "REF", conflicts_with = "rebuild")]
     pub image: Option<String>,
@@ -283,6 +315,45 @@ pub struct Help {
     pub topic: Option<String>,
 }
 
+/// `check`
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = CHECK_HELP)]
+pub struct Check {
+    /// Only these tasks [default: all that may run in the environment]
+    #[arg(value_name = "TASK")]
+    pub tasks: Vec<String>,
+}
+
+/// `policy`
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = POLICY_HELP)]
+pub struct Policy {
+    /// Only these tasks [default: all that may run in the environment]
+    #[arg(value_name = "TASK")]
+    pub tasks: Vec<String>,
+    /// Print the role's trust policy instead: github:OWNER/REPO[:CONTEXT]
+    #[arg(long, value_name = "WHO", value_parser = permissions::parse_trust, conflicts_with = "tasks")]
+    pub trust: Option<permissions::Trust>,
+}
+
+/// `clean`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = CLEAN_HELP)]
+pub struct Clean {
+    /// Only these tasks [default: all of tasks.toml]
+    #[arg(value_name = "TASK")]
+    pub tasks: Vec<String>,
+    /// How many of the newest revisions of each family stay
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: u32,
+    /// Show what would be deleted, and delete nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Delete without asking
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// `completions`
 #[derive(Debug, Clone, Args)]
 #[command(before_help = COMPLETIONS_EXAMPLES)]
@@ -323,6 +394,13 @@ impl Cli {
     }
 }
 
+impl Everywhere {
+    /// What the flags of every verb and the process environment (`variable` reads it) choose.
+    pub fn selection(&self, variable: impl Fn(&str) -> Option<String>) -> Selection {
+        Run::default().selection(self, variable)
+    }
+}
+
 impl Run {
     /// What the command line and the process environment (`variable` reads it) choose.
     pub fn selection(&self, everywhere: &Everywhere, variable: impl Fn(&str) -> Option<String>) -> Selection {
@@ -340,6 +418,8 @@ impl Run {
             region: flag("--region", &everywhere.region),
             image: flag("--image", &self.image),
             rebuild: self.rebuild,
+            once: self.once,
+            attach_if_running: self.attach_if_running,
             variables: self.variables.clone(),
             cpu: self.cpu.map(|it| Sourced::new(it, Origin::Flag("--cpu"))),
             memory: self.memory.map(|it| Sourced::new(it, Origin::Flag("--memory"))),

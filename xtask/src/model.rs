@@ -348,6 +348,8 @@ pub struct Selection {
     /// A full reference: no build.
     pub image: Option<Sourced<String>>,
     pub rebuild: bool,
+    pub once: bool,
+    pub attach_if_running: bool,
     pub variables: Vec<(String, String)>,
     pub cpu: Option<Sourced<u32>>,
     pub memory: Option<Sourced<u32>>,
@@ -357,6 +359,19 @@ pub struct Selection {
     pub arguments: Vec<String>,
     /// Whether the variable CI is set and not empty, `0` or `false`.
     pub ci: bool,
+}
+
+/// An environment with everything that tasks.toml and the flags say about it, without a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolvedEnvironment {
+    /// Its name and who chose it.
+    pub name: Sourced<String>,
+    /// What runs its tasks.
+    pub runner: Sourced<Runner>,
+    /// Whether what is written there needs its name typed, or `--yes`.
+    pub protected: bool,
+    /// Its keys over those of `[defaults]`, with profile and region of the command line.
+    pub settings: Settings,
 }
 
 /// A task with everything that tasks.toml and the flags say about it in one environment.
@@ -392,6 +407,10 @@ pub struct ResolvedTask {
     pub protected: bool,
     /// `--rebuild`.
     pub rebuild: bool,
+    /// At most one ECS task of this task at a time, in this environment.
+    pub exclusive: bool,
+    /// `--once`.
+    pub once: bool,
     /// Every layered key after the merge, for what only one runner needs (`docker_args`, the ECS keys, sizes, tags).
     pub settings: Settings,
     /// Things that are worth a warning before anything runs.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::config::{Layers, WrongSize, impossible_fargate_size, suggest, values};
 use crate::error::{Error, Problem, Result};
 use crate::model::{
-    Config, EnvironmentSpec, ImageChoice, ImageSpec, OnInterrupt, Origin, ResolvedTask, Runner, Selection, Settings,
-    Sourced, TaskSpec,
+    Config, EnvironmentSpec, ImageChoice, ImageSpec, OnInterrupt, Origin, ResolvedEnvironment, ResolvedTask, Runner,
+    Selection, Settings, Sourced, TaskSpec,
 };
 
 /// From launch to RUNNING, unless written.
@@ -30,6 +30,7 @@ pub fn resolve(config: &Config, selection: &Selection) -> Result<ResolvedTask> {
     let mut settings = layers.merged();
     resolving.unsupported(&settings);
     resolving.flags(&mut settings, &chosen.value);
+    resolving.shards(&settings);
     resolving.sizes(&settings, layers);
     let image = resolving.image(&settings, environment);
     let command = resolving.command(&settings);
@@ -61,9 +62,28 @@ pub fn resolve(config: &Config, selection: &Selection) -> Result<ResolvedTask> {
         on_interrupt: settings.on_interrupt.as_ref().map_or(OnInterrupt::Stop, |it| it.value),
         protected: settings.protected.as_ref().is_some_and(|it| it.value),
         rebuild: selection.rebuild,
+        exclusive: selection.attach_if_running || settings.exclusive.as_ref().is_some_and(|it| it.value),
+        once: selection.once,
         settings,
         warnings,
     })
+}
+
+/// What the environment says alone, for what concerns no single task. Only `environment`, `profile` and `region` of the selection count.
+pub fn environment_itself(config: &Config, selection: &Selection) -> Result<ResolvedEnvironment> {
+    let (environment, chosen) = choose_environment(config, selection).map_err(Problem::refused)?;
+    let layers = Layers::new(config, Some(environment), None);
+    let runner = layers.get(|it| &it.runner).cloned().unwrap_or(Sourced::default(Runner::Ecs));
+    let mut settings = layers.merged();
+    lay_over(&mut settings.profile, &selection.profile);
+    lay_over(&mut settings.region, &selection.region);
+    let protected = settings.protected.as_ref().is_some_and(|it| it.value);
+    Ok(ResolvedEnvironment { name: chosen, runner, protected, settings })
+}
+
+/// Whether tasks.toml lets a task run in an environment.
+pub fn may_run(task: &TaskSpec, environment: &str) -> bool {
+    task.environments.as_ref().is_none_or(|it| it.value.iter().any(|it| it == environment))
 }
 
 fn find_task<'a>(config: &'a Config, selection: &Selection) -> Result<&'a TaskSpec, Problem> {
@@ -183,7 +203,12 @@ fn choose_environment<'a>(
         (None, None, [only]) => Sourced::default(only.name.value.clone()),
         (None, None, []) if selection.task.is_empty() => return Err(Problem::new("no environment").hint(NONE)),
         (None, None, []) => {
-            return Err(Problem::new(format!("no environment to run `{}` in", selection.task)).hint(NONE));
+            let what = if selection.task.is_empty() {
+                "no environment".to_owned()
+            } else {
+                format!("no environment to run `{}` in", selection.task)
+            };
+            return Err(Problem::new(what).hint(NONE));
         }
         (None, None, several) => {
             let names: Vec<&str> = several.iter().map(|it| it.name.value.as_str()).collect();
@@ -245,7 +270,6 @@ impl Resolving<'_> {
     /// Keys that promise something which is not there yet. A promise that is ignored would be worse than none.
     fn unsupported(&mut self, settings: &Settings) {
         let found = [
-            ("exclusive", settings.exclusive.as_ref().filter(|it| it.value).and_then(Sourced::span)),
             ("needs", settings.needs.as_ref().filter(|it| !it.value.is_empty()).and_then(Sourced::span)),
             ("max-lifetime", settings.max_lifetime.as_ref().and_then(Sourced::span)),
             ("shards", settings.shards.as_ref().filter(|it| it.value > 1).and_then(Sourced::span)),
@@ -278,6 +302,8 @@ impl Resolving<'_> {
             ("--memory", selection.memory.is_some() && !on_docker),
             ("--image", selection.image.is_some() && !on_docker),
             ("--rebuild", selection.rebuild && !on_docker),
+            ("--once", selection.once),
+            ("--attach-if-running", selection.attach_if_running),
         ];
         if self.runner != Runner::Ecs {
             for (flag, _) in only_ecs.iter().filter(|it| it.1) {
@@ -315,6 +341,19 @@ impl Resolving<'_> {
         ];
         for (flag, wrong) in shapes.into_iter().filter_map(|it| Some((it.0, it.1?.err()?))) {
             self.refuse(Problem { hint: wrong.hint, ..Problem::new(format!("{flag}: {}", wrong.message)) });
+        }
+    }
+
+    /// Shards are many ECS tasks at a time. That `exclusive` excludes them was said when the file was read.
+    fn shards(&mut self, settings: &Settings) {
+        let Some(shards) = settings.shards.as_ref().filter(|it| it.value > 1) else { return };
+        for (flag, given) in
+            [("--once", self.selection.once), ("--attach-if-running", self.selection.attach_if_running)]
+        {
+            if given {
+                let message = format!("{flag} is for one ECS task, and `{}` has `shards`", self.task.name.value);
+                self.refuse(Problem::new(message).at(shards.span()).hint("leave it out"));
+            }
         }
     }
 

@@ -3,7 +3,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use aws_sdk_ecs::types::{DesiredStatus, TaskDefinitionField, TaskField};
+use aws_sdk_ecs::operation::run_task::RunTaskError;
+use aws_sdk_ecs::types::{ClusterField, DesiredStatus, TaskDefinitionField, TaskField};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
@@ -14,6 +15,7 @@ use aws_smithy_types::date_time::DateTime;
 use serde_json::Value;
 
 use super::{Aws, AwsError};
+use crate::exclusive::Desired;
 use crate::model::{EcsContainer, EcsTask, Overridden, Timestamp};
 
 /// An entry of `failures[]`: the call was accepted and this part of it did not happen.
@@ -43,6 +45,8 @@ pub enum Launched {
     Task(Box<EcsTask>),
     /// HTTP 200, and nothing started.
     Failures(Vec<Failure>),
+    /// The client token is in use with other parameters, for these ECS tasks.
+    Conflict(Vec<String>),
 }
 
 impl Aws {
@@ -122,8 +126,16 @@ impl Aws {
             .config_override(once)
             .mutate_request(move |http| replace_body(http, &text))
             .send()
-            .await
-            .map_err(|it| AwsError::new("RunTask", it))?;
+            .await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => match error.as_service_error() {
+                Some(RunTaskError::ConflictException(conflict)) => {
+                    return Ok(Launched::Conflict(conflict.resource_ids().to_vec()));
+                }
+                _ => return Err(AwsError::new("RunTask", error)),
+            },
+        };
         let failures: Vec<Failure> = answer.failures.unwrap_or_default().into_iter().map(failure).collect();
         match answer.tasks.unwrap_or_default().into_iter().next() {
             Some(task) => match ecs_task(task) {
@@ -200,9 +212,12 @@ impl Aws {
         }
     }
 
-    /// The ECS tasks of a family with this desired status (`RUNNING` or `STOPPED`). Reads all pages.
-    pub async fn family_tasks(&self, cluster: &str, family: &str, stopped: bool) -> Result<Vec<String>, AwsError> {
-        let desired = if stopped { DesiredStatus::Stopped } else { DesiredStatus::Running };
+    /// The ECS tasks of a family with this desired status. Reads all pages.
+    pub async fn family_tasks(&self, cluster: &str, family: &str, desired: Desired) -> Result<Vec<String>, AwsError> {
+        let desired = match desired {
+            Desired::Running => DesiredStatus::Running,
+            Desired::Stopped => DesiredStatus::Stopped,
+        };
         let mut arns = Vec::new();
         let mut token = None;
         loop {
@@ -235,6 +250,24 @@ impl Aws {
             .await
             .map(drop)
             .map_err(|it| AwsError::new("StopTask", it))
+    }
+
+    /// The entry of DescribeClusters with its configuration and settings, verbatim. `None`: there is no such cluster.
+    pub async fn describe_cluster(&self, cluster: &str) -> Result<Option<Value>, AwsError> {
+        let body = CapturedBody::default();
+        self.ecs
+            .describe_clusters()
+            .clusters(cluster)
+            .include(ClusterField::Configurations)
+            .include(ClusterField::Settings)
+            .customize()
+            .interceptor(body.clone())
+            .send()
+            .await
+            .map_err(|it| AwsError::new("DescribeClusters", it))?;
+        let mut answer = body.json("DescribeClusters")?;
+        let clusters = answer.get_mut("clusters").and_then(Value::as_array_mut);
+        Ok(clusters.and_then(|it| it.drain(..).next()))
     }
 
     /// The names of the region's clusters, for a hint: empty where they cannot be listed.
@@ -294,7 +327,7 @@ impl Intercept for CapturedBody {
     }
 }
 
-fn failure(failure: aws_sdk_ecs::types::Failure) -> Failure {
+pub(super) fn failure(failure: aws_sdk_ecs::types::Failure) -> Failure {
     Failure {
         arn: failure.arn,
         reason: failure.reason.unwrap_or_else(|| "no reason given".to_owned()),

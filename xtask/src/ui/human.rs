@@ -37,6 +37,8 @@ pub(super) struct Looks {
     pub(super) verbose: bool,
     /// `--timings`
     pub(super) timings: bool,
+    /// The columns of stderr, where it is a terminal.
+    pub(super) columns: Option<usize>,
 }
 
 /// The printer and what it has to remember.
@@ -286,6 +288,10 @@ impl Human {
         }
         let keys = lines.iter().map(|it| text::columns(&it.key)).max().unwrap_or(0);
         let values = lines.iter().map(|it| text::columns(&it.value)).filter(|it| *it <= VALUE_COLUMNS).max();
+        let origin = lines.iter().map(|it| text::columns(&it.origin)).max().unwrap_or(0);
+        let aligned = INDENT.len() + keys + 2 + values.unwrap_or(0) + 2 + origin + 2;
+        // A column of their own on a terminal that is too narrow would be a line of their own.
+        let values = values.filter(|_| self.looks.columns.is_none_or(|it| aligned <= it));
         for line in lines {
             let value = text::hang(&line.value, INDENT);
             let mut row = format!("{INDENT}{}{}  {value}", line.key, text::pad(&line.key, keys));
@@ -332,7 +338,9 @@ impl Human {
             Outcome::Failed | Outcome::NeverStarted => ("Failed", BAD),
         };
         let mut line = format!("{}: {}", self.label(task), verdict(ending));
-        line.push_str(&how_long(ending));
+        if ending.outcome != Outcome::Skipped {
+            line.push_str(&how_long(ending));
+        }
         self.write_line(verb, style, &line, out);
         for detail in details(ending) {
             out.stderr(&format!("{INDENT}{}\n", text::hang(&detail, INDENT)));
