@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::aws::ecs::{Desired, Failure, Launched};
+use crate::aws::ecs::{Failure, Launched};
 use crate::aws::{Aws, AwsError, Effect};
 use crate::error::{Error, Problem, Result};
 use crate::event::Event;
+use crate::exclusive::Desired;
 use crate::hints;
 use crate::model::{EcsTask, Plan};
 use crate::stage::exclusive::{self, Look, Wish};
