@@ -22,6 +22,7 @@ mod exclusivity;
 mod expect;
 mod fake;
 mod fake_tests;
+mod faults;
 mod github;
 mod harness;
 mod harness_tests;
