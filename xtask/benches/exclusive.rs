@@ -3,6 +3,8 @@
 //!
 //!     cargo bench --package xtask --bench exclusive
 
+#![expect(clippy::print_stdout, reason = "it says what it has explored")]
+
 #[path = "../tests/it/exclusivity/mod.rs"]
 mod exclusivity;
 
