@@ -31,7 +31,7 @@ const QUIET: Duration = Duration::from_secs(3);
 /// Nothing new for this long after STOPPED, and no clear end either: the log is given up as it is.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 /// The same where the log could not be read because of faults that pass: they get longer to do so.
-const FAULTY_DRAIN_LIMIT: Duration = Duration::from_secs(60);
+const FAULTY_DRAIN_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// How long AWS may refuse a read before it is taken at its word: permissions take a moment to reach everywhere.
 const REFUSALS: Duration = Duration::from_secs(90);
 /// How long credentials may be expired where nobody is there to renew them.
@@ -40,6 +40,8 @@ const EXPIRED: Duration = Duration::from_secs(15 * 60);
 const MOST_PACE: u32 = 8;
 /// So many reads in a row without throttling make them more frequent again.
 const CALM_READS: u32 = 30;
+/// An answer that is under way then may hold the missing lines: one attempt without an answer and a second one are waited for.
+const ANSWER_LIMIT: Duration = Duration::from_secs(45);
 
 /// What to follow.
 #[derive(Debug, Clone)]
@@ -255,7 +257,7 @@ impl Follow {
         match fact {
             Fact::Described(task) => self.described(*task, now, &mut actions),
             Fact::Missing(reason) => self.missing(&reason, now, &mut actions),
-            Fact::DescribeFailed { cause, trouble } => self.describe_failed(cause, trouble, now, &mut actions),
+            Fact::DescribeFailed { cause, trouble } => self.describe_failed(&cause, trouble, now, &mut actions),
             Fact::Page { events, next_token } => self.page(events, next_token, now, &mut actions),
             Fact::Printed => {
                 self.printing = false;
@@ -299,12 +301,13 @@ impl Follow {
         self.stopped_since.or(self.lost.as_ref().map(|it| it.0))
     }
 
-    /// When the rest of the output is given up, whatever is missing.
+    /// When the rest of the output is given up, unless it grows or comes to a clear end before.
     fn given_up_at(&self) -> Option<Duration> {
         let over = self.over_since().filter(|_| !self.printing)?;
         let faulty = self.log_faults.last.is_some_and(|it| it != Trouble::Refused);
         let limit = if faulty { FAULTY_DRAIN_LIMIT } else { DRAIN_LIMIT };
-        Some(self.grown_at.unwrap_or_default().max(over) + limit)
+        let at = self.grown_at.unwrap_or_default().max(over) + limit;
+        Some(if self.log_in_flight { at.max(self.log_asked_at + ANSWER_LIMIT) } else { at })
     }
 
     fn described(&mut self, task: EcsTask, now: Duration, actions: &mut Vec<Action>) {
@@ -361,7 +364,7 @@ impl Follow {
         self.lose(format!("ECS does not know the ECS task (any more): {reason}"), now, actions);
     }
 
-    fn describe_failed(&mut self, cause: String, trouble: Trouble, now: Duration, actions: &mut Vec<Action>) {
+    fn describe_failed(&mut self, cause: &str, trouble: Trouble, now: Duration, actions: &mut Vec<Action>) {
         // Nothing that happens to the network or to AWS ends the following; only what stays refused does.
         let pause = self.describe_faults.next(trouble, self.seed, now);
         let lasts = now.saturating_sub(self.describe_faults.since);
@@ -374,6 +377,10 @@ impl Follow {
         if lasts >= patience {
             self.lose(format!("ECS does not tell the ECS task's status: {cause}"), now, actions);
             return;
+        }
+        if self.describe_faults.n > 1 && self.log_at.is_none() && !self.log_in_flight && !self.only_stop {
+            // It may have begun to write meanwhile, and what it wrote can be read without its status.
+            self.log_at = Some(now);
         }
         if self.describe_faults.to_tell() {
             let lasts = if lasts > FAST_STATUS { format!(" for {} now", words(lasts)) } else { String::new() };

@@ -208,6 +208,7 @@ pub struct ImageSpec {
 
 /// What a task's `image` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a run has one of them")]
 pub enum ImageChoice {
     /// An `[images.X]`: build it, unless its content tag exists.
     Build(ImageSpec),
@@ -358,6 +359,19 @@ pub struct Selection {
     pub arguments: Vec<String>,
     /// Whether the variable CI is set and not empty, `0` or `false`.
     pub ci: bool,
+}
+
+/// An environment with everything that tasks.toml and the flags say about it, without a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolvedEnvironment {
+    /// Its name and who chose it.
+    pub name: Sourced<String>,
+    /// What runs its tasks.
+    pub runner: Sourced<Runner>,
+    /// Whether what is written there needs its name typed, or `--yes`.
+    pub protected: bool,
+    /// Its keys over those of `[defaults]`, with profile and region of the command line.
+    pub settings: Settings,
 }
 
 /// A task with everything that tasks.toml and the flags say about it in one environment.

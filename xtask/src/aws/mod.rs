@@ -32,6 +32,7 @@ pub mod clock;
 pub mod ecr;
 pub mod ecs;
 pub mod logs;
+pub mod revisions;
 pub mod trace;
 
 /// What tasks.toml and the flags say about reaching AWS.
@@ -210,6 +211,7 @@ pub struct AwsError {
 }
 
 impl AwsError {
+    #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
     pub(crate) fn new<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> AwsError
     where
         E: ProvideErrorMetadata + StdError + 'static,

@@ -54,7 +54,7 @@ impl Faults {
     /// Whether this fault is worth a word: the first that does not pass by itself, the second in a row of others, and then some.
     pub(super) fn to_tell(&mut self) -> bool {
         let first = if self.last.is_some_and(Trouble::passes) { 2 } else { 1 };
-        let tell = (self.n >= first && !self.told) || self.n % 20 == 0;
+        let tell = (self.n >= first && !self.told) || self.n.is_multiple_of(20);
         self.told |= tell;
         tell
     }

@@ -178,8 +178,8 @@ fn page(world: &World, token: Option<String>, now: f64, n_reads: usize) -> Fact 
     }
     let from: usize = token.as_deref().map_or(0, |it| it.trim_matches(|it: char| it.is_alphabetic()).parse().unwrap());
     let readable = world.lines.iter().take_while(|it| **it <= now).count();
-    if world.empty_every > 0 && n_reads % world.empty_every == 0 && from < readable {
-        let letter = if n_reads % 2 == 0 { "a" } else { "b" };
+    if world.empty_every > 0 && n_reads.is_multiple_of(world.empty_every) && from < readable {
+        let letter = if n_reads.is_multiple_of(2) { "a" } else { "b" };
         return Fact::Page { events: Vec::new(), next_token: Some(format!("{letter}{from}")) };
     }
     let to = readable.min(from + world.page);

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::definition::Derived;
 use super::sizes::Sizes;
-use super::{Planner, tags};
+use super::{Planner, places, tags};
 use crate::error::Problem;
 use crate::model::{Facts, Origin, Sourced};
 
@@ -143,21 +143,12 @@ pub fn cluster_arn(facts: &Facts) -> String {
         return facts.cluster.clone();
     }
     let (region, account) = (&facts.region.value, &facts.identity.account);
-    format!("arn:{}:ecs:{region}:{account}:cluster/{}", partition_of(facts), facts.cluster)
+    let partition = places::partition(&facts.identity, region);
+    format!("arn:{partition}:ecs:{region}:{account}:cluster/{}", facts.cluster)
 }
 
 fn partition<'a>(planner: &Planner<'a>) -> &'a str {
-    partition_of(planner.facts)
-}
-
-/// `aws`, `aws-cn` or `aws-us-gov`: the caller's ARN has it.
-fn partition_of(facts: &Facts) -> &str {
-    match facts.identity.arn.split(':').nth(1).filter(|it| !it.is_empty()) {
-        Some(partition) => partition,
-        None if facts.region.value.starts_with("cn-") => "aws-cn",
-        None if facts.region.value.starts_with("us-gov-") => "aws-us-gov",
-        None => "aws",
-    }
+    places::partition(&planner.facts.identity, &planner.facts.region.value)
 }
 
 /// How near to the run a value was written: what is nearer wins.

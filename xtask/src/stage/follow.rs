@@ -185,7 +185,7 @@ impl Clock {
 
     async fn sleep_until(&self, at: Duration) {
         if at == Duration::MAX {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         tokio::time::sleep_until(self.start + at.div_f64(self.speed)).await;
     }

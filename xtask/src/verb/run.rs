@@ -27,7 +27,7 @@ use crate::tools::{git, signals::Signals};
 use crate::ui::Ui;
 use crate::verb::conclude::{conclude, or_signal};
 use crate::verb::reach::{self, variable};
-use crate::verb::{attach, logs};
+use crate::verb::{attach, changed, logs};
 
 /// Runs the task and returns the exit code. What goes wrong before the task's own end is an error, for the caller to show.
 pub async fn run(
@@ -54,10 +54,16 @@ pub async fn run(
     for warning in &task.warnings {
         warn(ui, warning);
     }
+    if let Some(mut ending) = changed::skipped(&run.cx, flags, run_id, signals).await? {
+        ending.timings.total = Some(run.start.elapsed().as_secs_f64());
+        ui.emit(Event::Finished(Box::new(ending)));
+        return Ok(exit::OK);
+    }
     run.refuse_without_confirmation(&task)?;
     match task.runner.value {
         Runner::Host | Runner::Docker => run.on_this_machine(&task, signals).await,
-        Runner::Ecs => run.on_ecs(&task, signals).await,
+        // On the heap: the futures of the SDK's calls are large.
+        Runner::Ecs => Box::pin(run.on_ecs(&task, signals)).await,
     }
 }
 
@@ -179,7 +185,8 @@ impl Run<'_> {
         let ui = &self.cx.ui;
         let guard = reach::guard_endpoint(&task.environment, &task.settings)?;
         let aws = reach::connect(&task.settings, ui).await?;
-        let (plan, surveyed) = self.survey_and_plan(&aws, task, guard.into_iter().collect(), signals).await?;
+        let guard = guard.into_iter().collect();
+        let (plan, surveyed) = Box::pin(self.survey_and_plan(&aws, task, guard, signals)).await?;
         let planned = Event::Planned {
             dry_run: self.flags.dry_run,
             lines: plan.lines.clone(),
@@ -298,7 +305,7 @@ impl Run<'_> {
             let (first, inputs, commit) = tokio::join!(survey::first(aws, task), fingerprint, commit);
             Ok::<_, Error>((first?, inputs?, commit))
         };
-        let (first, mut inputs, commit) = or_signal(reads, signals).await?;
+        let (first, mut inputs, commit) = or_signal(Box::pin(reads), signals).await?;
         if let Some(spec) = spec
             && prepares
             && !self.flags.dry_run
@@ -308,7 +315,7 @@ impl Run<'_> {
         }
         warnings.extend(inputs.iter().flat_map(|it| it.warnings.clone()));
         let around = survey::Around { inputs, commit, run_id: self.run_id.clone(), ci_job: ci_job(variable), warnings };
-        let surveyed = or_signal(survey::second(aws, task, first, around), signals).await?;
+        let surveyed = or_signal(Box::pin(survey::second(aws, task, first, around)), signals).await?;
         Ok((plan::plan(task, &surveyed.facts)?, surveyed))
     }
 

@@ -111,8 +111,8 @@ pub struct Exchange {
     pub fault: Option<Fault>,
     /// For a door to wait, in real time, half before the effect and half after it.
     pub latency: Duration,
-    /// For a door to wait before the answer, in real time.
-    pub slow: Duration,
+    /// For a door to let pass before the answer, on the fake's clock.
+    pub slow: Millis,
 }
 
 /// What a door does at the end of a request.
@@ -152,7 +152,7 @@ impl Core {
         });
         let latency =
             inner.latency.as_mut().map_or(0, |(random, range)| range.start + random.below(range.end - range.start));
-        let slow = if let Some(Fault::Slow(span)) = fault { self.clock.real(span) } else { Duration::ZERO };
+        let slow = if let Some(Fault::Slow(span)) = fault { span } else { 0 };
         Exchange { index, nth, request, fault, latency: Duration::from_millis(latency), slow }
     }
 
@@ -216,6 +216,17 @@ impl Core {
         for hook in due {
             (hook.run)();
         }
+    }
+
+    /// Lets a span of the fake's clock pass.
+    pub fn pass(&self, span: Millis) {
+        self.clock.pass(span);
+    }
+
+    /// Service and operation of every request, in the order of arrival.
+    pub fn calls(&self) -> Vec<(&'static str, String)> {
+        let inner = self.lock();
+        inner.records.iter().map(|it| (it.request.service.as_str(), it.request.operation.clone())).collect()
     }
 
     /// Something that the test must fail for.
@@ -286,6 +297,11 @@ impl Fake {
         Fake::with_speed(SPEED)
     }
 
+    /// The same, the clock standing still but for [`Fake::advance`]: for a client inside of the test.
+    pub fn by_hand() -> Fake {
+        Fake::with_speed(0.0)
+    }
+
     /// The same, the clock so much faster than real time.
     pub fn with_speed(speed: f64) -> Fake {
         let state = State {
@@ -338,7 +354,15 @@ impl Fake {
         self.change(|inner, _| {
             let arn = format!("arn:aws:ecs:{}:{}:cluster/{name}", inner.state.region, inner.state.account);
             let capacity_providers = capacity_providers.iter().map(|it| (*it).to_owned()).collect();
-            inner.state.clusters.push(Cluster { name: name.to_owned(), arn, capacity_providers });
+            let configuration = Value::Null;
+            inner.state.clusters.push(Cluster { name: name.to_owned(), arn, capacity_providers, configuration });
+        })
+    }
+
+    /// The `configuration` of the cluster that came last.
+    pub fn cluster_configuration(self, configuration: Value) -> Fake {
+        self.change(|inner, _| {
+            inner.state.clusters.last_mut().expect("there is a cluster").configuration = configuration;
         })
     }
 
@@ -347,6 +371,16 @@ impl Fake {
         self.change(|inner, now| {
             let definition = definitions::add(&mut inner.state, &request, now - 86_400_000);
             inner.state.groups.extend(logs::groups_of(definition.containers()));
+        })
+    }
+
+    /// Deregisters a revision, by `family:revision`.
+    pub fn inactive(self, revision: &str) -> Fake {
+        self.change(|inner, _| {
+            let found = inner.state.definitions.iter_mut().find(|it| it.arn.ends_with(&format!("/{revision}")));
+            let definition = found.expect("there is that revision");
+            definition.active = false;
+            definition.document["status"] = serde_json::json!("INACTIVE");
         })
     }
 
@@ -511,6 +545,11 @@ impl Fake {
     /// Waits until a client that has ended is gone from here too: everything that it had sent has then had its effect.
     pub fn settle(&self) {
         self.door.wait_until_left();
+    }
+
+    /// What the doors bring requests to, for who looks at them all.
+    pub fn core(&self) -> Arc<Core> {
+        Arc::clone(&self.core)
     }
 
     /// Every request, in the order of arrival.
