@@ -39,8 +39,9 @@ Examples:
 
 const RUN_MORE: &str = "\
 Exit codes: the task's own; 2 refused, nothing was written; 124 timed out;
-125 docker, AWS or this tool failed, ECS never started it or killed it, or another one
-holds the exclusive place; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM; 0 for --detach.";
+125 docker, AWS or this tool failed, ECS never started it or killed it,
+or another one holds the exclusive place; 129, 130, 143 ended by SIGHUP,
+SIGINT, SIGTERM; 0 for --detach.";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
