@@ -1,7 +1,10 @@
 //! Explores the model of exclusive runs further than the tests have time for: more at once, finer time, and everything that ECS keeps.
-//! Not a measurement but a proof; it takes minutes and a few gigabytes.
+//! Not a measurement but a proof; optimised it takes a quarter of an hour on a busy machine and three gigabytes, most of both for the
+//! last of them with its 7.6 million states.
 //!
 //!     cargo bench --package xtask --bench exclusive
+
+#![expect(clippy::print_stdout, reason = "it says what it has explored")]
 
 #[path = "../tests/it/exclusivity/mod.rs"]
 mod exclusivity;

@@ -236,7 +236,7 @@ impl Claim {
         let window = self.rules.window_of(at.earliest);
         let of_window = |it: &&Seen| it.in_chain && it.created_at.is_some_and(|at| self.rules.window_of(at) == window);
         let last = seen.iter().filter(of_window).max_by_key(|it| it.created_at).map(|it| it.arn.clone());
-        self.to_link(Link { window, last, n: 0 });
+        self.ask_for(Link { window, last, n: 0 });
         self.again(now)
     }
 
@@ -274,7 +274,7 @@ impl Claim {
             return Step::Pause;
         }
         if let Some(link) = self.link.clone() {
-            self.to_link(Link { n: link.n + 1, ..link });
+            self.ask_for(Link { n: link.n + 1, ..link });
         }
         self.again(now)
     }
@@ -296,7 +296,7 @@ impl Claim {
         }
         let last = seen.iter().max_by_key(|it| it.created_at).map(|it| it.arn.clone());
         if let (Some(link), Some(last)) = (self.link.clone(), last) {
-            self.to_link(Link { last: Some(last), n: 0, ..link });
+            self.ask_for(Link { last: Some(last), n: 0, ..link });
         }
         self.again(now)
     }
@@ -313,7 +313,7 @@ impl Claim {
     }
 
     /// The token of the link before is somebody else's, or used up: whatever of ours is still under way with it starts nothing.
-    fn to_link(&mut self, link: Link) {
+    fn ask_for(&mut self, link: Link) {
         self.link = Some(link);
         (self.is_unanswered, self.was_empty) = (false, false);
     }

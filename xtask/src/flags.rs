@@ -39,8 +39,9 @@ Examples:
 
 const RUN_MORE: &str = "\
 Exit codes: the task's own; 2 refused, nothing was written; 124 timed out;
-125 docker, AWS or this tool failed, or ECS never started it or killed it;
-129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM; 0 for --detach.";
+125 docker, AWS or this tool failed, ECS never started it or killed it,
+or another one holds the exclusive place; 129, 130, 143 ended by SIGHUP,
+SIGINT, SIGTERM; 0 for --detach.";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -238,11 +239,10 @@ pub struct Run {
     /// Start it although an equal ECS task of the same caller still runs
     #[arg(long)]
     pub start_another: bool,
-    /// Follow the ECS task of this task that already runs, instead of starting one
+    /// Follow the ECS task of this task that runs already, instead of starting another one
     #[arg(long)]
     pub attach_if_running: bool,
-    /// Run it once: the same image, command, variables and commit are joined where they run, and not run again after a success
-    /// that ECS remembers (about an hour)
+    /// Join what runs the same, and do not run again what has succeeded
     #[arg(long)]
     pub once: bool,
     /// Run this image, a full reference, instead of building one

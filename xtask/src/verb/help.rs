@@ -193,7 +193,7 @@ pub fn exit_codes() -> Vec<(String, &'static str)> {
         (exit::TIMED_OUT.to_string(), "the timeout passed and the ECS task was stopped"),
         (
             exit::FAILED.to_string(),
-            "docker, AWS or this tool failed; or the ECS task never started or was killed from outside (Spot, host, StopTask): there is no code of the container to give",
+            "docker, AWS or this tool failed; or the ECS task never started, was killed from outside (Spot, host, StopTask), or another one holds the exclusive place: there is no code of the container to give",
         ),
         (
             format!("{} / {} / {}", exit::HANGUP, exit::INTERRUPTED, exit::TERMINATED),

@@ -37,6 +37,7 @@ mod real_attach;
 mod real_context;
 mod real_docker;
 mod real_ecs;
+mod real_exclusive;
 mod real_policy;
 mod real_publish;
 mod real_schema;

@@ -25,7 +25,7 @@ pub fn explore(model: &Model, most: usize) -> Found {
     let mut fair: Vec<(u32, u32)> = Vec::new();
     let mut n_moves = 0;
     let start = model.start();
-    numbers.insert(start.clone(), 0);
+    numbers.insert(start, 0);
     states.push(start);
     from.push(0);
     let mut next = 0;
@@ -39,7 +39,7 @@ pub fn explore(model: &Model, most: usize) -> Found {
                 Some(there) => *there,
                 None => {
                     let there = states.len() as u32;
-                    numbers.insert(it.to.clone(), there);
+                    numbers.insert(it.to, there);
                     states.push(it.to);
                     from.push(here);
                     there
