@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::config::{Layers, WrongSize, impossible_fargate_size, suggest, values};
 use crate::error::{Error, Problem, Result};
 use crate::model::{
-    Config, EnvironmentSpec, ImageChoice, ImageSpec, OnInterrupt, Origin, ResolvedEnvironment, ResolvedTask, Runner,
-    Selection, Settings, Sourced, TaskSpec,
+    Config, EnvironmentSpec, ImageChoice, ImageSpec, OnInterrupt, Origin, ResolvedTask, Runner, Selection, Settings,
+    Sourced, TaskSpec,
 };
 
 /// From launch to RUNNING, unless written.
@@ -64,6 +64,19 @@ pub fn resolve(config: &Config, selection: &Selection) -> Result<ResolvedTask> {
         settings,
         warnings,
     })
+}
+
+/// An environment with everything that tasks.toml and the flags say about it, without a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolvedEnvironment {
+    /// Its name and who chose it.
+    pub name: Sourced<String>,
+    /// What runs its tasks.
+    pub runner: Sourced<Runner>,
+    /// Whether what is written there needs its name typed, or `--yes`.
+    pub protected: bool,
+    /// Its keys over those of `[defaults]`, with profile and region of the command line.
+    pub settings: Settings,
 }
 
 /// The environment alone, for what concerns no single task. Only `environment`, `profile` and `region` of the selection count.

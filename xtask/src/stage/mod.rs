@@ -1,6 +1,7 @@
 //! The stages of a run, each with the effects that it needs: survey, publish, register, launch, follow for ECS, and `local` for the
 //! host and docker runners. A stage takes what only the one before can make, and emits events instead of printing.
 
+pub mod check;
 pub mod clean;
 pub mod follow;
 pub mod launch;

@@ -10,6 +10,7 @@
 #![expect(dead_code, reason = "the fake and the harness can do more than the tests of any one day use")]
 
 mod adopt;
+mod check;
 mod clean;
 mod ecs;
 mod fake;
