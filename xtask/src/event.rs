@@ -1,6 +1,8 @@
 //! What a run tells while it goes on. Stages emit these; the three printers of `ui` show them. The JSON form is public: its fields
 //! are the contract of `--format json`.
 
+pub mod schema;
+
 use serde::Serialize;
 
 use crate::model::{Ending, PlanLine, Runner, Timestamp};

@@ -4,11 +4,18 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::config::values;
 use crate::model::{Origin, Selection, Sourced};
 use crate::permissions;
+
+/// What it is, how it looks in use, and then the rest.
+const TEMPLATE: &str = "\
+{about-with-newline}
+{before-help}{usage-heading} {usage}
+
+{all-args}{after-help}";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -16,22 +23,48 @@ Examples:
   cargo xtask run db-migrate                     in the default environment
   cargo xtask run db-migrate -e staging          on ECS, with the code at hand
   cargo xtask run db-migrate -e staging --dry-run
-  cargo xtask run backfill -e staging -- --since 2026-01-01
+  cargo xtask run backfill -e staging -- --since 2026-01-01";
 
-The task's output is on stdout, everything else on stderr. Exit codes: the task's own;
-2 refused, nothing was written; 124 timed out; 125 docker, AWS or this tool failed, or ECS
-never started it or killed it; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM.";
+const MORE: &str = "\
+The task's output is on stdout, everything else on stderr. Topics of `cargo xtask help`: tasks.toml,
+environments, exit-codes, events.";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
   cargo xtask run db-migrate -e staging
   cargo xtask run db-migrate -e production --yes            where there is no terminal
   cargo xtask run backfill -e staging --var BATCH=50 -- --since 2026-01-01
-  cargo xtask run db-migrate -e staging --image ACCOUNT.dkr.ecr.REGION.amazonaws.com/app@sha256:...
+  cargo xtask run db-migrate -e staging --if-changed 'db/migrate/**' --base origin/main
+  cargo xtask run db-migrate -e staging --image ACCOUNT.dkr.ecr.REGION.amazonaws.com/app@sha256:...";
 
-Exit codes: the task's own; 2 refused, nothing was written; 124 timed out; 125 docker, AWS or
-this tool failed, or ECS never started it or killed it; 129, 130, 143 ended by SIGHUP, SIGINT,
-SIGTERM; 0 for --detach.";
+const RUN_MORE: &str = "\
+Exit codes: the task's own; 2 refused, nothing was written; 124 timed out; 125 docker, AWS or this
+tool failed, or ECS never started it or killed it; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM;
+0 for --detach and where nothing changed.";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  cargo xtask
+  cargo xtask list --format json                 one object a line";
+
+const INIT_EXAMPLES: &str = "\
+Examples:
+  cargo xtask init                               tasks.toml in this folder; never overwrites one";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  source <(cargo xtask completions bash)         in ~/.bashrc
+  source <(cargo xtask completions zsh)          in ~/.zshrc, behind compinit
+  cargo xtask completions fish | source          in ~/.config/fish/config.fish";
+
+const HELP_EXAMPLES: &str = "\
+Examples:
+  cargo xtask help run                           a command and its flags
+  cargo xtask help tasks.toml                    every key
+  cargo xtask help environments                  where a task runs, and how that is chosen
+  cargo xtask help exit-codes
+  cargo xtask help events                        what --format json prints
+  cargo xtask help events --format json          the same as a JSON schema; tasks.toml has one too";
 
 const CHECK_HELP: &str = "\
 Network, roles and secrets are read by the aws CLI, with the environment's profile, region and endpoint;
@@ -60,7 +93,8 @@ task of any cluster in the region still uses. Images are left to ECR's lifecycle
     version,
     disable_help_subcommand = true,
     max_term_width = 100,
-    after_help = EXAMPLES,
+    before_help = EXAMPLES,
+    after_help = MORE,
     subcommand_help_heading = "Commands",
     arg_required_else_help = false
 )]
@@ -117,6 +151,7 @@ pub enum Format {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// List the tasks [default]
+    #[command(before_help = LIST_EXAMPLES)]
     List,
     /// Run a task
     Run(Box<Run>),
@@ -127,9 +162,12 @@ pub enum Verb {
     /// Delete old task definition revisions that this tool made
     Clean(Clean),
     /// Write a commented tasks.toml
+    #[command(before_help = INIT_EXAMPLES)]
     Init,
     /// Print the completion script of a shell
     Completions(Completions),
+    /// Explain a command or a topic: tasks.toml, environments, exit-codes, events
+    Help(Help),
     /// Print the candidates for the last word; what the completion scripts call
     #[command(hide = true)]
     Complete(Complete),
@@ -137,7 +175,7 @@ pub enum Verb {
 
 /// `run`
 #[derive(Debug, Clone, Default, Args)]
-#[command(after_help = RUN_EXAMPLES)]
+#[command(before_help = RUN_EXAMPLES, after_help = RUN_MORE)]
 pub struct Run {
     /// The task's name in tasks.toml
     pub task: String,
@@ -174,9 +212,26 @@ pub struct Run {
     /// Confirm a run in a protected environment
     #[arg(long)]
     pub yes: bool,
+    /// Only if a file that matches has changed since --base; `!GLOB` leaves files out
+    #[arg(long, value_name = "GLOB", num_args = 1.., requires = "base")]
+    pub if_changed: Vec<String>,
+    /// The commit or branch that --if-changed compares with, from where this one branched off
+    #[arg(long, value_name = "REF", requires = "if_changed")]
+    pub base: Option<String>,
+    /// At the end draw how long each part took
+    #[arg(long)]
+    pub timings: bool,
     /// The id of this run, instead of a random one: letters, digits, - and _
     #[arg(long, value_name = "ID", value_parser = parse_run_id)]
     pub run_id: Option<String>,
+}
+
+/// `help`
+#[derive(Debug, Clone, Args)]
+#[command(before_help = HELP_EXAMPLES)]
+pub struct Help {
+    /// A command, or one of tasks.toml, environments, exit-codes, events
+    pub topic: Option<String>,
 }
 
 /// `check`
@@ -220,6 +275,7 @@ pub struct Clean {
 
 /// `completions`
 #[derive(Debug, Clone, Args)]
+#[command(before_help = COMPLETIONS_EXAMPLES)]
 pub struct Completions {
     /// The shell
     #[arg(value_enum)]
@@ -244,9 +300,16 @@ pub struct Complete {
 }
 
 impl Cli {
-    /// The command line's own description, for completion and the tests of the documentation.
+    /// The command line's own description, for reading it, for completion and the tests of the documentation.
     pub fn description() -> clap::Command {
-        Cli::command()
+        // clap takes the template for the one command it is given to.
+        Cli::command().help_template(TEMPLATE).mut_subcommands(|it| it.help_template(TEMPLATE))
+    }
+
+    /// Reads the command line; an error is also help that was asked for.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+        let matches = Cli::description().try_get_matches_from(arguments)?;
+        Cli::from_arg_matches(&matches).map_err(|it| it.format(&mut Cli::description()))
     }
 }
 

@@ -9,11 +9,11 @@ use crate::error::{Error, Problem};
 use crate::event::{BuildStep, Event};
 use crate::follow::words;
 use crate::model::{Ending, LogEnd, Outcome, PlanLine, Runner};
-use crate::ui::Moment;
 use crate::ui::output::Output;
 use crate::ui::render;
 use crate::ui::status::Status;
 use crate::ui::text::{self, BAD, FAINT, GOING, GOOD, Paint, WARN};
+use crate::ui::{Moment, bars};
 
 /// What stands below a verb's own text.
 const INDENT: &str = "             ";
@@ -35,6 +35,8 @@ pub(super) struct Looks {
     pub(super) quiet: bool,
     /// `-v`
     pub(super) verbose: bool,
+    /// `--timings`
+    pub(super) timings: bool,
 }
 
 /// The printer and what it has to remember.
@@ -301,7 +303,7 @@ impl Human {
     fn finished(&mut self, task: Option<&str>, ending: &Ending, out: &mut Output) {
         let good = matches!(ending.outcome, Outcome::Succeeded | Outcome::Skipped);
         let log_may_be_cut = matches!(ending.log, Some(LogEnd::MayBeCut(_)));
-        if good && self.looks.quiet && !log_may_be_cut {
+        if good && self.looks.quiet && !log_may_be_cut && !self.looks.timings {
             return;
         }
         self.make_room(out);
@@ -325,6 +327,11 @@ impl Human {
         let mut hint = String::new();
         render::hint(&mut hint, ending.hint.as_deref(), self.looks.paint);
         out.stderr(&hint);
+        if self.looks.timings {
+            for line in bars::lines(&ending.timings) {
+                out.stderr(&format!("{INDENT}{line}\n"));
+            }
+        }
     }
 }
 

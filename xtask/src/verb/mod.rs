@@ -1,9 +1,11 @@
 //! What each verb of the command line does, and the way there: the printer, the runtime, and the exit code of what went wrong.
 
+pub mod changed;
 pub mod check;
 pub mod clean;
 pub mod complete;
 pub mod connect;
+pub mod help;
 pub mod init;
 pub mod list;
 pub mod policy;
@@ -36,11 +38,11 @@ pub fn dispatch(cli: Cli) -> u8 {
 
 /// Runs the verb, shows what failed, and waits until all is written: for as long as that takes, unless a signal says otherwise.
 async fn until_written(cli: Cli) -> u8 {
-    let task = match &cli.verb {
-        Some(Verb::Run(flags)) => Some(flags.task.clone()),
-        _ => None,
+    let (task, timings) = match &cli.verb {
+        Some(Verb::Run(flags)) => (Some(flags.task.clone()), flags.timings),
+        _ => (None, false),
     };
-    let ui = Ui::new(ui_options(&cli.everywhere, task));
+    let ui = Ui::new(UiOptions { timings, ..ui_options(&cli.everywhere, task) });
     let mut signals = None;
     let mut run_id = String::new();
     let result = verb(&cli, &ui, &mut run_id, &mut signals).await;
@@ -106,6 +108,10 @@ async fn verb(cli: &Cli, ui: &Ui, run_id: &mut String, signals: &mut Option<Sign
             ui.print(init::init(&folder)?);
             Ok(exit::OK)
         }
+        Some(Verb::Help(flags)) => {
+            ui.print(help::help(flags.topic.as_deref(), everywhere.format == Format::Json)?);
+            Ok(exit::OK)
+        }
         Some(Verb::Completions(flags)) => {
             ui.print(complete::script(flags.shell));
             Ok(exit::OK)
@@ -137,5 +143,6 @@ fn ui_options(everywhere: &Everywhere, task: Option<String>) -> UiOptions {
             folder: std::env::current_dir().ok(),
         },
         task,
+        timings: false,
     }
 }

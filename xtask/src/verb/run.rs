@@ -15,6 +15,7 @@ use crate::stage::register::TaskDefinition;
 use crate::stage::{follow, launch, local, publish, register, survey};
 use crate::tools::{git, signals::Signals};
 use crate::ui::Ui;
+use crate::verb::changed;
 use crate::verb::connect::{connect, guard_endpoint};
 use crate::verdict::{self, verdict};
 
@@ -42,6 +43,11 @@ pub async fn run(
     });
     for warning in &task.warnings {
         warn(ui, warning);
+    }
+    if let Some(mut ending) = changed::skipped(&run.cx, flags, run_id, signals).await? {
+        ending.timings.total = Some(run.start.elapsed().as_secs_f64());
+        ui.emit(Event::Finished(Box::new(ending)));
+        return Ok(exit::OK);
     }
     run.refuse_without_confirmation(&task)?;
     match task.runner.value {

@@ -11,10 +11,15 @@
 
 mod adopt;
 mod check;
+mod ci_examples;
 mod clean;
+mod completion;
 mod ecs;
+mod events;
+mod expect;
 mod fake;
 mod fake_tests;
+mod github;
 mod harness;
 mod harness_tests;
 mod host;
@@ -29,5 +34,6 @@ mod real_docker;
 mod real_ecs;
 mod real_policy;
 mod real_publish;
+mod real_schema;
 mod refusals;
 mod tidy;

@@ -5,8 +5,14 @@ use crate::error::Problem;
 use crate::model::Timestamp;
 use crate::ui::samples;
 
-const PLAIN: Looks =
-    Looks { paint: Paint(false), redraw: false, stdout_is_terminal: false, quiet: false, verbose: false };
+const PLAIN: Looks = Looks {
+    paint: Paint(false),
+    redraw: false,
+    stdout_is_terminal: false,
+    quiet: false,
+    verbose: false,
+    timings: false,
+};
 const TERMINAL: Looks = Looks { redraw: true, stdout_is_terminal: true, ..PLAIN };
 
 /// Shows events a second apart.

@@ -111,8 +111,8 @@ pub struct Exchange {
     pub fault: Option<Fault>,
     /// For a door to wait, in real time, half before the effect and half after it.
     pub latency: Duration,
-    /// For a door to wait before the answer, in real time.
-    pub slow: Duration,
+    /// For a door to let pass before the answer, on the fake's clock.
+    pub slow: Millis,
 }
 
 /// What a door does at the end of a request.
@@ -152,7 +152,7 @@ impl Core {
         });
         let latency =
             inner.latency.as_mut().map_or(0, |(random, range)| range.start + random.below(range.end - range.start));
-        let slow = if let Some(Fault::Slow(span)) = fault { self.clock.real(span) } else { Duration::ZERO };
+        let slow = if let Some(Fault::Slow(span)) = fault { span } else { 0 };
         Exchange { index, nth, request, fault, latency: Duration::from_millis(latency), slow }
     }
 
@@ -216,6 +216,11 @@ impl Core {
         for hook in due {
             (hook.run)();
         }
+    }
+
+    /// Lets a span of the fake's clock pass.
+    pub fn pass(&self, span: Millis) {
+        self.clock.pass(span);
     }
 
     /// Service and operation of every request, in the order of arrival.
@@ -290,6 +295,11 @@ impl Fake {
     /// An account with nothing in it.
     pub fn new() -> Fake {
         Fake::with_speed(SPEED)
+    }
+
+    /// The same, the clock standing still but for [`Fake::advance`]: for a client inside of the test.
+    pub fn by_hand() -> Fake {
+        Fake::with_speed(0.0)
     }
 
     /// The same, the clock so much faster than real time.

@@ -74,7 +74,7 @@ fn app() -> Value {
 
 /// A cluster `staging` with the service `web` of that definition.
 fn staging() -> Fake {
-    Fake::new()
+    Fake::by_hand()
         .cluster("staging")
         .task_definition(app())
         .service("staging", json!({ "serviceName": "web", "taskDefinition": "app" }))

@@ -210,7 +210,7 @@ fn an_essential_sidecar_takes_the_task_with_it() {
     definition["containerDefinitions"][1]["essential"] = json!(true);
     let mut life = Life::new().runs_forever().container("proxy", ContainerLife::exits(3, 1_000));
     life.chosen = Some("web".to_owned());
-    let fake = Fake::new().cluster("staging").task_definition(definition).task_life(life);
+    let fake = Fake::by_hand().cluster("staging").task_definition(definition).task_life(life);
     with_client("task::an_essential_sidecar_takes_the_task_with_it", fake, async |fake, aws| {
         let (_, task) = followed(fake, aws, &launch(aws).await.arn).await;
         assert_eq!(task.stop_code.as_deref(), Some("EssentialContainerExited"));
@@ -224,7 +224,7 @@ fn an_init_container_runs_first() {
     let mut definition = app();
     definition["containerDefinitions"][0]["dependsOn"] = json!([{ "containerName": "proxy", "condition": "SUCCESS" }]);
     let life = Life::new().runs(60_000).container("proxy", ContainerLife::exits(0, 30_000));
-    let fake = Fake::new().cluster("staging").task_definition(definition).task_life(life);
+    let fake = Fake::by_hand().cluster("staging").task_definition(definition).task_life(life);
     with_client("task::an_init_container_runs_first", fake, async |fake, aws| {
         let arn = launch(aws).await.arn;
         let (mut seen_waiting, mut seen_running) = (false, false);

@@ -214,6 +214,16 @@ impl Test {
         self
     }
 
+    /// The environment, for a process that the test starts itself.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// A text (a file that the binary wrote) as the tests compare it.
+    pub fn redacted(&self, text: &str) -> String {
+        self.redactions.apply(text)
+    }
+
     /// The folder of tasks.toml.
     pub fn project(&self) -> PathBuf {
         self.folder.path().join("project")
