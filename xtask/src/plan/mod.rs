@@ -32,7 +32,7 @@ pub use launch::primary;
 pub use lines::duration;
 pub use overrides::words;
 pub use places::{ecr_host, guard_places, partition, partition_of};
-pub use secrecy::{shown, shown_value, without_url_password};
+pub use secrecy::{covered, secrets, shown, shown_value, without_url_password};
 pub use sizes::fargate_size_hint;
 
 use serde_json::Value;

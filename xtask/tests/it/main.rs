@@ -36,4 +36,5 @@ mod real_policy;
 mod real_publish;
 mod real_schema;
 mod refusals;
+mod secrets;
 mod tidy;
