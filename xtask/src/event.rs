@@ -49,6 +49,19 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         console_url: Option<String>,
     },
+    /// An ECS task that another process started is followed (or stopped) from here on.
+    Attached {
+        task_arn: String,
+        cluster: String,
+        /// The ARN of the caller who started it, where it is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// When ECS accepted it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        since: Option<Timestamp>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        console_url: Option<String>,
+    },
     /// The ECS task's status changed, or (in plain output) still is what it was.
     Status {
         /// ECS's word: PROVISIONING, PENDING, RUNNING, …

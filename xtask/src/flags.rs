@@ -26,21 +26,21 @@ Examples:
   cargo xtask run backfill -e staging -- --since 2026-01-01";
 
 const MORE: &str = "\
-The task's output is on stdout, everything else on stderr. Topics of `cargo xtask help`: tasks.toml,
-environments, exit-codes, events.";
+The task's output is on stdout, everything else on stderr.
+Topics of `cargo xtask help`: tasks.toml, environments, exit-codes, events.";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
   cargo xtask run db-migrate -e staging
-  cargo xtask run db-migrate -e production --yes            where there is no terminal
+  cargo xtask run db-migrate -e production --yes   where there is no terminal
   cargo xtask run backfill -e staging --var BATCH=50 -- --since 2026-01-01
-  cargo xtask run db-migrate -e staging --if-changed 'db/migrate/**' --base origin/main
-  cargo xtask run db-migrate -e staging --image ACCOUNT.dkr.ecr.REGION.amazonaws.com/app@sha256:...";
+  cargo xtask run db-migrate --if-changed 'db/migrate/**' --base origin/main
+  cargo xtask run db-migrate -e staging --image REGISTRY/app@sha256:...";
 
 const RUN_MORE: &str = "\
-Exit codes: the task's own; 2 refused, nothing was written; 124 timed out; 125 docker, AWS or this
-tool failed, or ECS never started it or killed it; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM;
-0 for --detach and where nothing changed.";
+Exit codes: the task's own; 2 refused, nothing was written; 124 timed out;
+125 docker, AWS or this tool failed, or ECS never started it or killed it;
+129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM; 0 for --detach.";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -84,6 +84,29 @@ What is already in AWS is read for it: the service, its task definition and thei
 const CLEAN_HELP: &str = "\
 Only revisions with the tag xtask=1 in the families of tasks.toml, never one that a service or an ECS
 task of any cluster in the region still uses. Images are left to ECR's lifecycle rules.";
+const ATTACH_EXAMPLES: &str = "\
+Examples:
+  cargo xtask attach db-migrate -e staging       the newest of that task
+  cargo xtask attach 0123 -e staging             any unambiguous start of its id";
+
+const LOGS_EXAMPLES: &str = "\
+Examples:
+  cargo xtask logs db-migrate -e staging
+  cargo xtask logs 0123 -e staging --since 15m";
+
+const PS_EXAMPLES: &str = "\
+Examples:
+  cargo xtask ps -e staging
+  cargo xtask ps -e staging --all                also how the recent ones ended";
+
+const STOP_EXAMPLES: &str = "\
+Examples:
+  cargo xtask stop 0123 -e staging
+  cargo xtask stop --run \"$RUN_ID\" -e staging   whatever that run started";
+
+const ATTACH_HELP: &str = "\
+Exit codes: the task's own, as `run` would have had; 125 where ECS has forgotten how it ended (about an
+hour after); 129, 130, 143 for a signal, which leaves the ECS task as it is.";
 
 /// Runs an application's one-off jobs on AWS ECS
 #[derive(Debug, Parser)]
@@ -161,6 +184,14 @@ pub enum Verb {
     Policy(Policy),
     /// Delete old task definition revisions that this tool made
     Clean(Clean),
+    /// Follow an ECS task that is already there, from the start of its output
+    Attach(Id),
+    /// Print the output of an ECS task so far
+    Logs(Logs),
+    /// List the ECS tasks that this tool started, on whatever machine
+    Ps(Ps),
+    /// Stop an ECS task, wait, and say how it ended
+    Stop(Stop),
     /// Write a commented tasks.toml
     #[command(before_help = INIT_EXAMPLES)]
     Init,
@@ -188,6 +219,16 @@ pub struct Run {
     /// Start the ECS task and leave it running
     #[arg(long)]
     pub detach: bool,
+    /// Start it although an equal ECS task of the same caller still runs
+    #[arg(long)]
+    pub start_another: bool,
+    /// Follow the ECS task of this task that already runs, instead of starting one
+    #[arg(long)]
+    pub attach_if_running: bool,
+    /// Run it once: the same image, command, variables and commit are joined where they run, and not run again after a success
+    /// that ECS remembers (about an hour)
+    #[arg(long)]
+    pub once: bool,
     /// Run this image, a full reference, instead of building one
     #[arg(long, value_name = "REF", conflicts_with = "rebuild")]
     pub image: Option<String>,
@@ -224,6 +265,46 @@ pub struct Run {
     /// The id of this run, instead of a random one: letters, digits, - and _
     #[arg(long, value_name = "ID", value_parser = parse_run_id)]
     pub run_id: Option<String>,
+}
+
+/// `attach`
+#[derive(Debug, Clone, Args)]
+#[command(before_help = ATTACH_EXAMPLES, after_help = ATTACH_HELP)]
+pub struct Id {
+    /// An ECS task: its ARN, its id, the start of its id, or a task's name for the newest of that task
+    pub id: String,
+}
+
+/// `logs`
+#[derive(Debug, Clone, Args)]
+#[command(before_help = LOGS_EXAMPLES)]
+pub struct Logs {
+    /// An ECS task: its ARN, its id, the start of its id, or a task's name for the newest of that task
+    pub id: String,
+    /// Only what was written in the last while: 90s, 15m, 1h30m
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub since: Option<Duration>,
+}
+
+/// `ps`
+#[derive(Debug, Clone, Args)]
+#[command(before_help = PS_EXAMPLES)]
+pub struct Ps {
+    /// Also those that have stopped: ECS knows them for about an hour
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `stop`
+#[derive(Debug, Clone, Args)]
+#[command(before_help = STOP_EXAMPLES)]
+pub struct Stop {
+    /// An ECS task: its ARN, its id, the start of its id, or a task's name if only one of that task runs
+    #[arg(required_unless_present = "run")]
+    pub id: Option<String>,
+    /// Every ECS task of the run with this id
+    #[arg(long, value_name = "RUN", conflicts_with = "id")]
+    pub run: Option<String>,
 }
 
 /// `help`
@@ -337,6 +418,8 @@ impl Run {
             region: flag("--region", &everywhere.region),
             image: flag("--image", &self.image),
             rebuild: self.rebuild,
+            once: self.once,
+            attach_if_running: self.attach_if_running,
             variables: self.variables.clone(),
             cpu: self.cpu.map(|it| Sourced::new(it, Origin::Flag("--cpu"))),
             memory: self.memory.map(|it| Sourced::new(it, Origin::Flag("--memory"))),

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use aws_sdk_ecs::operation::run_task::RunTaskError;
 use aws_sdk_ecs::types::{ClusterField, DesiredStatus, TaskDefinitionField, TaskField};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -14,7 +15,8 @@ use aws_smithy_types::date_time::DateTime;
 use serde_json::Value;
 
 use super::{Aws, AwsError};
-use crate::model::{EcsContainer, EcsTask, Timestamp};
+use crate::exclusive::Desired;
+use crate::model::{EcsContainer, EcsTask, Overridden, Timestamp};
 
 /// An entry of `failures[]`: the call was accepted and this part of it did not happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub enum Launched {
     Task(Box<EcsTask>),
     /// HTTP 200, and nothing started.
     Failures(Vec<Failure>),
+    /// The client token is in use with other parameters, for these ECS tasks.
+    Conflict(Vec<String>),
 }
 
 impl Aws {
@@ -122,8 +126,16 @@ impl Aws {
             .config_override(once)
             .mutate_request(move |http| replace_body(http, &text))
             .send()
-            .await
-            .map_err(|it| AwsError::new("RunTask", it))?;
+            .await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => match error.as_service_error() {
+                Some(RunTaskError::ConflictException(conflict)) => {
+                    return Ok(Launched::Conflict(conflict.resource_ids().to_vec()));
+                }
+                _ => return Err(AwsError::new("RunTask", error)),
+            },
+        };
         let failures: Vec<Failure> = answer.failures.unwrap_or_default().into_iter().map(failure).collect();
         match answer.tasks.unwrap_or_default().into_iter().next() {
             Some(task) => match ecs_task(task) {
@@ -200,9 +212,12 @@ impl Aws {
         }
     }
 
-    /// The ECS tasks of a family with this desired status (`RUNNING` or `STOPPED`). Reads all pages.
-    pub async fn family_tasks(&self, cluster: &str, family: &str, stopped: bool) -> Result<Vec<String>, AwsError> {
-        let desired = if stopped { DesiredStatus::Stopped } else { DesiredStatus::Running };
+    /// The ECS tasks of a family with this desired status. Reads all pages.
+    pub async fn family_tasks(&self, cluster: &str, family: &str, desired: Desired) -> Result<Vec<String>, AwsError> {
+        let desired = match desired {
+            Desired::Running => DesiredStatus::Running,
+            Desired::Stopped => DesiredStatus::Stopped,
+        };
         let mut arns = Vec::new();
         let mut token = None;
         loop {
@@ -329,8 +344,8 @@ fn ecs_task(task: aws_sdk_ecs::types::Task) -> Option<EcsTask> {
         last_status: task.last_status,
         desired_status: task.desired_status,
         started_by: task.started_by,
-        stop_code: task.stop_code.map(|it| it.as_str().to_owned()),
-        stopped_reason: task.stopped_reason,
+        stop_code: said(task.stop_code.map(|it| it.as_str().to_owned())),
+        stopped_reason: said(task.stopped_reason),
         containers: task
             .containers
             .unwrap_or_default()
@@ -339,7 +354,7 @@ fn ecs_task(task: aws_sdk_ecs::types::Task) -> Option<EcsTask> {
                 name: it.name.unwrap_or_default(),
                 last_status: it.last_status,
                 exit_code: it.exit_code,
-                reason: it.reason,
+                reason: said(it.reason),
                 image_digest: it.image_digest,
             })
             .collect(),
@@ -347,6 +362,8 @@ fn ecs_task(task: aws_sdk_ecs::types::Task) -> Option<EcsTask> {
             "arm64" => "linux/arm64".to_owned(),
             _ => "linux/amd64".to_owned(),
         }),
+        tags: task.tags.unwrap_or_default().into_iter().filter_map(|it| Some((it.key?, it.value?))).collect(),
+        overridden: task.overrides.and_then(|it| it.container_overrides?.into_iter().find_map(overridden)),
         created_at: timestamp(task.created_at),
         pull_started_at: timestamp(task.pull_started_at),
         pull_stopped_at: timestamp(task.pull_stopped_at),
@@ -354,6 +371,20 @@ fn ecs_task(task: aws_sdk_ecs::types::Task) -> Option<EcsTask> {
         execution_stopped_at: timestamp(task.execution_stopped_at),
         stopping_at: timestamp(task.stopping_at),
         stopped_at: timestamp(task.stopped_at),
+    })
+}
+
+/// An empty text says as little as none.
+fn said(text: Option<String>) -> Option<String> {
+    text.filter(|it| !it.trim().is_empty())
+}
+
+fn overridden(container: aws_sdk_ecs::types::ContainerOverride) -> Option<Overridden> {
+    let variables = container.environment.unwrap_or_default().into_iter();
+    Some(Overridden {
+        container: container.name?,
+        command: container.command.filter(|it| !it.is_empty()),
+        variables: variables.filter_map(|it| Some((it.name?, it.value?))).collect(),
     })
 }
 

@@ -27,6 +27,7 @@ macro_rules! traced {
     };
 }
 
+pub mod clock;
 // Behind the macro, which they use.
 pub mod ecr;
 pub mod ecs;
@@ -53,6 +54,7 @@ pub struct AwsOptions {
 #[derive(Debug, Clone)]
 pub struct Aws {
     config: SdkConfig,
+    options: AwsOptions,
     trace: Option<trace::Trace>,
     /// The region in use.
     pub region: Sourced<String>,
@@ -60,6 +62,8 @@ pub struct Aws {
     pub endpoint_url: Option<String>,
     /// 1, or more on a loopback endpoint: our own waits are divided by it.
     pub speed: f64,
+    /// AWS's time, by ECS's answers.
+    pub clock: clock::Clock,
     pub(crate) ecs: aws_sdk_ecs::Client,
     pub(crate) ecr: aws_sdk_ecr::Client,
     pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
@@ -71,6 +75,7 @@ impl Aws {
     ///
     /// Fails, as a refusal, when no region is known.
     pub async fn connect(options: AwsOptions) -> Result<Aws, Error> {
+        let kept = options.clone();
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
         if let Some(profile) = &options.profile {
             loader = loader.profile_name(&profile.value);
@@ -104,7 +109,8 @@ impl Aws {
             .with_max_backoff(Duration::from_secs(10).div_f64(speed));
         let config = config.into_builder().timeout_config(timeouts).retry_config(retries).build();
         let trace = options.trace;
-        let ecs = aws_sdk_ecs::config::Builder::from(&config);
+        let clock = clock::Clock::new(speed);
+        let ecs = aws_sdk_ecs::config::Builder::from(&config).interceptor(clock.clone());
         let ecr = aws_sdk_ecr::config::Builder::from(&config);
         let logs = aws_sdk_cloudwatchlogs::config::Builder::from(&config);
         let sts = aws_sdk_sts::config::Builder::from(&config);
@@ -114,10 +120,12 @@ impl Aws {
             logs: aws_sdk_cloudwatchlogs::Client::from_conf(traced!(logs, trace).build()),
             sts: aws_sdk_sts::Client::from_conf(traced!(sts, trace).build()),
             config,
+            options: kept,
             trace,
             region,
             endpoint_url,
             speed,
+            clock,
         })
     }
 
@@ -129,6 +137,20 @@ impl Aws {
             self.logs = aws_sdk_cloudwatchlogs::Client::from_conf(traced!(logs, self.trace).build());
         }
         self
+    }
+
+    /// The same for a follower, which tries again by itself, for hours if it must, and wants to hear of each fault.
+    pub fn without_retries(mut self) -> Aws {
+        let ecs = self.ecs.config().to_builder().retry_config(RetryConfig::disabled());
+        self.ecs = aws_sdk_ecs::Client::from_conf(ecs.build());
+        let logs = self.logs.config().to_builder().retry_config(RetryConfig::disabled());
+        self.logs = aws_sdk_cloudwatchlogs::Client::from_conf(logs.build());
+        self
+    }
+
+    /// The same with credentials from their source: files that somebody has renewed are read again.
+    pub async fn renewed(&self) -> Result<Aws, Error> {
+        Aws::connect(self.options.clone()).await
     }
 
     /// Who calls: account and ARN.
@@ -245,6 +267,18 @@ impl AwsError {
             Effect::Throttled | Effect::Unknown => true,
             Effect::NotSent => !self.message.contains("credential") && !self.message.contains("identity"),
             Effect::None => false,
+        }
+    }
+
+    /// Whether the credentials are to blame: expired, or not to be had.
+    pub fn is_credentials(&self) -> bool {
+        const CODES: [&str; 3] = ["UnrecognizedClientException", "InvalidClientTokenId", "InvalidIdentityToken"];
+        match &self.code {
+            Some(code) => code.contains("Expired") || CODES.contains(&code.as_str()),
+            None => {
+                self.effect == Effect::NotSent
+                    && (self.message.contains("credential") || self.message.contains("identity"))
+            }
         }
     }
 

@@ -110,6 +110,17 @@ const EVENTS: &[(&str, &str, &[Field])] = &[
         ],
     ),
     (
+        "attached",
+        "an ECS task that another process started is followed from here on",
+        &[
+            ("task_arn", Holds::Text, true, "the ECS task"),
+            ("cluster", Holds::Text, true, "its cluster"),
+            ("by", Holds::Text, false, "the ARN of who started it"),
+            ("since", Holds::Time, false, "when ECS accepted it"),
+            ("console_url", Holds::Text, false, "its page in the AWS console"),
+        ],
+    ),
+    (
         "status",
         "the ECS task's status changed",
         &[

@@ -30,15 +30,16 @@ pub use definition::chosen_container;
 pub use finish::{HASH_LABEL, definition_with_image};
 pub use launch::primary;
 pub use lines::duration;
-pub use overrides::words;
+pub use overrides::{COMMIT, EXCLUSIVE, OURS, PLACE, RUN_BY, RUN_ID, cluster_arn, words};
 pub use places::{ecr_host, guard_places, partition, partition_of};
 pub use secrecy::{covered, secrets, shown, shown_value, without_url_password};
 pub use sizes::fargate_size_hint;
+pub use tags::{CI_JOB_TAG, TIMEOUT_TAG};
 
 use serde_json::Value;
 
 use crate::error::{Error, Problem, Result};
-use crate::model::{Facts, Identity, Origin, Plan, ResolvedTask, Settings, Sourced};
+use crate::model::{Facts, Identity, Origin, Plan, ResolvedTask, Settings};
 
 /// What every decision here needs, and where it leaves what is not its value.
 struct Planner<'a> {
@@ -72,7 +73,7 @@ impl<'a> Planner<'a> {
 
 /// Decides everything, or says everything that is in the way.
 pub fn plan(task: &ResolvedTask, facts: &Facts) -> Result<Plan> {
-    guard_account(task, &facts.identity)?;
+    guard_account(&task.environment.value, &task.settings, &facts.identity)?;
     plan_anyway(task, facts)
 }
 
@@ -138,19 +139,14 @@ pub fn plan_anyway(task: &ResolvedTask, facts: &Facts) -> Result<Plan> {
 }
 
 /// The credentials at hand must belong to the account that tasks.toml names: the last look before anything can be written.
-pub fn guard_account(task: &ResolvedTask, identity: &Identity) -> Result<()> {
-    guard_account_of(&task.environment, &task.settings, identity)
-}
-
-/// The same without a task.
-pub fn guard_account_of(environment: &Sourced<String>, settings: &Settings, identity: &Identity) -> Result<()> {
+pub fn guard_account(environment: &str, settings: &Settings, identity: &Identity) -> Result<()> {
     let account = match &settings.account {
         Some(account) if account.value != identity.account => account,
         _ => return places::guard_accounts(settings, &identity.account),
     };
     Err(Problem::new(format!(
-        "`{}` is in account {}, but the credentials are for account {} (`{}`)",
-        environment.value, account.value, identity.account, identity.arn
+        "`{environment}` is in account {}, but the credentials are for account {} (`{}`)",
+        account.value, identity.account, identity.arn
     ))
     .at(account.span())
     .hint(format!("use credentials for {}: --profile, AWS_PROFILE or `profile`", account.value))

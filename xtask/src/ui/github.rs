@@ -127,6 +127,14 @@ impl Github {
                 self.output("task-arn", task_arn.as_deref(), out);
                 self.guard(task_arn.is_none(), out);
             }
+            Event::Attached { task_arn, console_url, .. } => {
+                self.told.console_url.clone_from(console_url);
+                self.human.event(task, event, now, out);
+                let run_id = self.told.run_id.clone();
+                self.output("run-id", run_id.as_deref(), out);
+                self.output("task-arn", Some(task_arn), out);
+                self.guard(false, out);
+            }
             Event::Finished(ending) => {
                 self.end_group(out);
                 self.end_guard(out);

@@ -116,6 +116,7 @@ impl Ui {
             quiet: options.quiet,
             verbose: options.verbose,
             timings: options.timings,
+            columns: terminal.then(|| width_of(io::stderr())),
         };
         let streams = Streams {
             stdout: Box::new(stdout),

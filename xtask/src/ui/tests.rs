@@ -15,6 +15,7 @@ const LOOKS: Looks = Looks {
     quiet: false,
     verbose: false,
     timings: false,
+    columns: None,
 };
 
 /// A Ui on pipes. `patience`: long where the order counts, short where stdout is known to be stuck.

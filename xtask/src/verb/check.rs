@@ -9,15 +9,15 @@ use crate::cx::{Cx, TasksFile};
 use crate::error::{Error, Result, exit};
 use crate::event::{Event, VERSION};
 use crate::flags::{self, Everywhere, Format};
-use crate::model::{Config, ImageChoice, ResolvedTask, Runner, Selection, Source};
-use crate::resolve::{self, ResolvedEnvironment};
+use crate::model::{Config, ImageChoice, ResolvedEnvironment, ResolvedTask, Runner, Selection, Source};
+use crate::resolve;
 use crate::stage::check::Checker;
 use crate::stage::local;
 use crate::tools::aws_cli::AwsCli;
 use crate::tools::docker::{Docker, Engine};
 use crate::tools::signals::Signals;
 use crate::ui::{Ui, line_and_column};
-use crate::verb::connect::{connect, guard_endpoint};
+use crate::verb::reach::{connect, guard_endpoint};
 
 /// The branch of what needs no AWS.
 const HERE: &str = "this machine";
@@ -43,11 +43,11 @@ pub async fn check(
         }
     };
     let selection = everywhere.selection(|it| std::env::var(it).ok());
-    let environment = resolve::environment(&config, &selection)?;
+    let environment = resolve::environment_itself(&config, &selection)?;
     let tasks = tasks(&config, &selection, &environment, &flags.tasks, &tree)?;
-    let guarded = match guard_endpoint(&environment.settings, &environment.name, environment.protected) {
-        Ok(warnings) => {
-            for message in warnings {
+    let guarded = match guard_endpoint(&environment.name, &environment.settings) {
+        Ok(warning) => {
+            if let Some(message) = warning {
                 ui.emit(Event::Warning { message, hint: None });
             }
             true

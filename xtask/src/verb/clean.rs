@@ -7,15 +7,15 @@ use crate::cx::TasksFile;
 use crate::error::{Error, Problem, Result};
 use crate::event::Event;
 use crate::flags::{self, Everywhere, Format};
-use crate::model::{Config, Runner};
+use crate::model::{Config, ResolvedEnvironment, Runner};
+use crate::ours;
 use crate::plan;
-use crate::resolve::{self, ResolvedEnvironment};
+use crate::resolve;
 use crate::retention::{Fate, Revision};
 use crate::stage::clean::{self, Deleted, Survey};
-use crate::stage::survey::family_of;
 use crate::tools::signals::Signals;
 use crate::ui::Ui;
-use crate::verb::connect::{connect, guard_endpoint};
+use crate::verb::reach::{connect, guard_endpoint};
 
 /// Deletes what `--keep` leaves over.
 pub async fn clean(
@@ -26,7 +26,7 @@ pub async fn clean(
     signals: &mut Signals,
 ) -> Result<()> {
     let config = file.config()?;
-    let environment = resolve::environment(&config, &everywhere.selection(|it| std::env::var(it).ok()))?;
+    let environment = resolve::environment_itself(&config, &everywhere.selection(|it| std::env::var(it).ok()))?;
     let name = &environment.name.value;
     if environment.runner.value != Runner::Ecs {
         return Err(Problem::new(format!("tasks in `{name}` run on this machine: there are no revisions to delete"))
@@ -35,7 +35,7 @@ pub async fn clean(
             .refused());
     }
     let families = families(&config, name, &flags.tasks)?;
-    for warning in guard_endpoint(&environment.settings, &environment.name, environment.protected)? {
+    if let Some(warning) = guard_endpoint(&environment.name, &environment.settings)? {
         warn(ui, warning);
     }
     if !flags.yes && !flags.dry_run && !ui.can_ask() {
@@ -93,7 +93,7 @@ fn families(config: &Config, environment: &str, named: &[String]) -> Result<Vec<
         return Err(Error::all_refused(unknown));
     }
     let chosen = known.into_iter().filter(|it| named.is_empty() || named.iter().any(|named| named == it));
-    Ok(chosen.map(|it| family_of(environment, it)).collect())
+    Ok(chosen.map(|it| ours::family(environment, it)).collect())
 }
 
 async fn survey(
@@ -106,7 +106,7 @@ async fn survey(
     let aws = connect(settings, ui).await?;
     plan::guard_places(&environment.name.value, settings, &aws.region.value)?;
     let identity = aws.caller_identity().await.map_err(|it| it.problem("ask AWS who calls", None).failed())?;
-    plan::guard_account_of(&environment.name, settings, &identity)?;
+    plan::guard_account(&environment.name.value, settings, &identity)?;
     let cluster = settings.cluster.as_ref().map(|it| it.value.as_str());
     clean::survey(&aws, ui, families, cluster, flags.keep as usize).await
 }

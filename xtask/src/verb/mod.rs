@@ -1,15 +1,20 @@
 //! What each verb of the command line does, and the way there: the printer, the runtime, and the exit code of what went wrong.
 
+pub mod attach;
 pub mod changed;
 pub mod check;
 pub mod clean;
 pub mod complete;
-pub mod connect;
+mod conclude;
 pub mod help;
 pub mod init;
 pub mod list;
+pub mod logs;
 pub mod policy;
+pub mod ps;
+mod reach;
 pub mod run;
+pub mod stop;
 
 use std::path::PathBuf;
 
@@ -50,7 +55,7 @@ async fn until_written(cli: Cli) -> u8 {
         Ok(exit_code) => exit_code,
         Err(error) => {
             ui.error(&error);
-            if matches!(cli.verb, Some(Verb::Run(_))) && cli.everywhere.format == Format::Json {
+            if matches!(cli.verb, Some(Verb::Run(_) | Verb::Attach(_))) && cli.everywhere.format == Format::Json {
                 // For programs the last event is the same whatever happened.
                 ui.emit(Event::Finished(Box::new(run::ending_of(&error, &run_id))));
             }
@@ -101,6 +106,24 @@ async fn verb(cli: &Cli, ui: &Ui, run_id: &mut String, signals: &mut Option<Sign
             let signals = signals.insert(Signals::new()?);
             clean::clean(&file, flags, everywhere, ui, signals).await.map_err(|it| it.in_source(&file.source))?;
             Ok(exit::OK)
+        }
+        Some(Verb::Attach(flags)) => {
+            let file = TasksFile::require(file)?;
+            let signals = signals.insert(Signals::new()?);
+            attach::attach(&file, flags, everywhere, ui, signals).await.map_err(|it| it.in_source(&file.source))
+        }
+        Some(Verb::Logs(flags)) => {
+            let file = TasksFile::require(file)?;
+            logs::logs(&file, flags, everywhere, ui).await.map_err(|it| it.in_source(&file.source))
+        }
+        Some(Verb::Ps(flags)) => {
+            let file = TasksFile::require(file)?;
+            ps::ps(&file, flags, everywhere, ui).await.map_err(|it| it.in_source(&file.source))
+        }
+        Some(Verb::Stop(flags)) => {
+            let file = TasksFile::require(file)?;
+            let signals = signals.insert(Signals::new()?);
+            stop::stop(&file, flags, everywhere, ui, signals).await.map_err(|it| it.in_source(&file.source))
         }
         Some(Verb::Init) => {
             let folder =

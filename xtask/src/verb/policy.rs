@@ -7,25 +7,25 @@ use crate::cx::TasksFile;
 use crate::error::{Error, Problem, Result};
 use crate::event::Event;
 use crate::flags::{self, Everywhere};
-use crate::model::{Config, Facts, Identity, Plan, ResolvedTask, Runner, Selection};
+use crate::model::{Config, Facts, Identity, Plan, ResolvedEnvironment, ResolvedTask, Runner, Selection};
 use crate::permissions::{self, MOST_CHARACTERS, Needs};
 use crate::plan;
-use crate::resolve::{self, ResolvedEnvironment};
+use crate::resolve;
 use crate::stage::survey;
 use crate::ui::Ui;
-use crate::verb::connect::{connect, guard_endpoint};
+use crate::verb::reach::{connect, guard_endpoint};
 
 /// Prints the policy.
 pub async fn policy(file: &TasksFile, flags: &flags::Policy, everywhere: &Everywhere, ui: &Ui) -> Result<()> {
     let config = file.config()?;
     let selection = everywhere.selection(|it| std::env::var(it).ok());
-    let environment = resolve::environment(&config, &selection)?;
+    let environment = resolve::environment_itself(&config, &selection)?;
     if environment.runner.value != Runner::Ecs {
         let message = format!("tasks in `{}` run on this machine, which takes no IAM policy", environment.name.value);
         let hint = "choose an environment on ECS with -e";
         return Err(Problem::new(message).at(environment.runner.span()).hint(hint).refused());
     }
-    for warning in guard_endpoint(&environment.settings, &environment.name, environment.protected)? {
+    if let Some(warning) = guard_endpoint(&environment.name, &environment.settings)? {
         warn(ui, warning);
     }
     if let Some(trust) = &flags.trust {
@@ -103,7 +103,7 @@ async fn planned(aws: &Aws, task: &ResolvedTask) -> Result<(Facts, Plan)> {
     let first = survey::first(aws, task).await?;
     let around =
         survey::Around { inputs: None, commit: None, run_id: "policy".to_owned(), ci_job: None, warnings: Vec::new() };
-    let facts = survey::second(aws, task, first, around).await?;
+    let facts = survey::second(aws, task, first, around).await?.facts;
     let plan = plan::plan(task, &facts)?;
     Ok((facts, plan))
 }
@@ -129,7 +129,7 @@ async fn trust_document(trust: &permissions::Trust, environment: &ResolvedEnviro
             let aws = connect(settings, ui).await?;
             let identity: Identity =
                 aws.caller_identity().await.map_err(|it| it.problem("ask AWS who calls", None).failed())?;
-            plan::guard_account_of(&environment.name, settings, &identity)?;
+            plan::guard_account(&environment.name.value, settings, &identity)?;
             (identity.account, aws.region.value)
         }
     };

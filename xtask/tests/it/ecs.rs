@@ -144,7 +144,7 @@ fn with_nothing_changed_there_is_nothing_to_build_or_register() {
 }
 
 /// The content tag of the project's image, so that a fake can have it from the start: no docker, half the time.
-fn content_tag() -> String {
+pub fn content_tag() -> String {
     static TAG: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     let find = || {
         // The context has nothing in it that differs from test to test.
@@ -157,7 +157,7 @@ fn content_tag() -> String {
 }
 
 /// Does something for every case, on a few threads; gives what came of each.
-fn side_by_side<T: Sync, R: Send>(cases: &[T], run: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub fn side_by_side<T: Sync, R: Send>(cases: &[T], run: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
@@ -173,7 +173,7 @@ fn side_by_side<T: Sync, R: Send>(cases: &[T], run: impl Fn(&T) -> R + Sync) -> 
 }
 
 /// The ECS tasks that still run and that nobody was told of.
-fn left_behind(fake: &Fake, ran: &Ran) -> Vec<String> {
+pub fn left_behind(fake: &Fake, ran: &Ran) -> Vec<String> {
     fake.settle();
     let told = String::from_utf8_lossy(&ran.stderr);
     fake.alive().into_iter().filter(|arn| !told.contains(arn)).collect()

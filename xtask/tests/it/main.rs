@@ -10,12 +10,15 @@
 #![expect(dead_code, reason = "the fake and the harness can do more than the tests of any one day use")]
 
 mod adopt;
+mod attach;
+mod changed;
 mod check;
 mod ci_examples;
 mod clean;
 mod completion;
 mod ecs;
 mod events;
+mod exclusivity;
 mod expect;
 mod fake;
 mod fake_tests;
@@ -29,6 +32,7 @@ mod policy;
 mod publish;
 mod readme;
 mod real;
+mod real_attach;
 mod real_context;
 mod real_docker;
 mod real_ecs;
@@ -36,5 +40,6 @@ mod real_policy;
 mod real_publish;
 mod real_schema;
 mod refusals;
+mod screens;
 mod secrets;
 mod tidy;

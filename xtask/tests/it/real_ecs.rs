@@ -35,7 +35,7 @@ fn main() {
 "#;
 
 /// A project whose image is the probe, in a repository and with a base definition of its own.
-fn project(url: &str, name: &str) -> Folder {
+pub fn project(url: &str, name: &str) -> Folder {
     // An emulator that has run the tests before has nothing of this run.
     let name = &format!("{name}-{}", std::process::id());
     let host = url.strip_prefix("http://").unwrap();
@@ -122,7 +122,7 @@ fn call_service(url: &str, service: &str, operation: &str, body: &str) -> Value 
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn command(folder: &Folder, arguments: &[&str]) -> Command {
+pub fn command(folder: &Folder, arguments: &[&str]) -> Command {
     let mut command = folder.xtask(arguments);
     command
         .env("AWS_ACCESS_KEY_ID", "test")
@@ -131,7 +131,7 @@ fn command(folder: &Folder, arguments: &[&str]) -> Command {
     command
 }
 
-fn run(folder: &Folder, arguments: &[&str]) -> Ran {
+pub fn run(folder: &Folder, arguments: &[&str]) -> Ran {
     Ran::of(command(folder, arguments).output().unwrap())
 }
 

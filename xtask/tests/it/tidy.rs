@@ -15,6 +15,8 @@ const FLOORS: &[&[&str]] = &[
         "resolve",
         "fingerprint",
         "plan",
+        "ours",
+        "exclusive",
         "follow",
         "session",
         "verdict",

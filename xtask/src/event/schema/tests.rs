@@ -78,6 +78,16 @@ fn events() -> Vec<(Event, Event)> {
             Event::Launched { task_arn: None, cluster: None, console_url: None },
         ),
         (
+            Event::Attached {
+                task_arn: text("a"),
+                cluster: text("c"),
+                by: some("b"),
+                since: Some(Timestamp(0)),
+                console_url: some("u"),
+            },
+            Event::Attached { task_arn: text("a"), cluster: text("c"), by: None, since: None, console_url: None },
+        ),
+        (
             Event::Status { status: text("RUNNING"), detail: some("d") },
             Event::Status { status: text("RUNNING"), detail: None },
         ),
@@ -107,11 +117,12 @@ fn place(event: &Event) -> usize {
         Event::Pushed { .. } => 3,
         Event::Registered { .. } => 4,
         Event::Launched { .. } => 5,
-        Event::Status { .. } => 6,
-        Event::Log { .. } => 7,
-        Event::Warning { .. } => 8,
-        Event::Finished(_) => 9,
-        Event::Error { .. } => 10,
+        Event::Attached { .. } => 6,
+        Event::Status { .. } => 7,
+        Event::Log { .. } => 8,
+        Event::Warning { .. } => 9,
+        Event::Finished(_) => 10,
+        Event::Error { .. } => 11,
     }
 }
 

@@ -16,10 +16,9 @@ use crate::aws::Aws;
 use crate::checks::Finding;
 use crate::cx::Cx;
 use crate::error::Error;
-use crate::model::{Identity, ResolvedTask, Sourced};
+use crate::model::{Identity, ResolvedEnvironment, ResolvedTask, Sourced};
 use crate::permissions::Needs;
 use crate::plan;
-use crate::resolve::ResolvedEnvironment;
 use crate::tools::aws_cli::AwsCli;
 use crate::tools::docker::Engine;
 
@@ -122,7 +121,7 @@ impl Checker<'_> {
     fn account(&self, identity: &Identity) {
         let settings = &self.environment.settings;
         let name = &self.environment.name;
-        match plan::guard_account_of(name, settings, identity) {
+        match plan::guard_account(&name.value, settings, identity) {
             Ok(()) => {
                 let written =
                     if settings.account.is_some() { "" } else { "; tasks.toml names no `account` to compare" };

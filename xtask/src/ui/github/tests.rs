@@ -16,6 +16,7 @@ fn github(folder: Option<&str>) -> Github {
         quiet: false,
         verbose: false,
         timings: false,
+        columns: None,
     };
     let files = GithubFiles {
         summary: Some(PathBuf::from("summary")),

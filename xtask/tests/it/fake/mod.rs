@@ -630,6 +630,12 @@ impl Fake {
         .collect()
     }
 
+    /// The ARNs of the ECS tasks that services run.
+    pub fn service_tasks(&self) -> Vec<String> {
+        let inner = self.core.lock();
+        inner.state.tasks.iter().filter(|it| it.service.is_some()).map(|it| it.arn.clone()).collect()
+    }
+
     /// The ARNs of the ECS tasks that run (or will), and that nobody has stopped.
     pub fn alive(&self) -> Vec<String> {
         self.started().into_iter().filter(|it| it.desired == "RUNNING").map(|it| it.arn).collect()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use xtask::aws::Aws;
 use xtask::aws::ecs::{Described, Failure, Launched};
+use xtask::exclusive::Desired;
 use xtask::model::EcsTask;
 
 use super::{app, changed, run_task, staging, with_client};
@@ -295,8 +296,8 @@ fn lists_say_what_is_desired() {
         arns.reverse();
         assert_eq!(by().await, arns);
         aws.stop_task("staging", &arns[0], "x").await.unwrap();
-        assert_eq!(aws.family_tasks("staging", "app", true).await.unwrap(), arns[..1]);
-        let running = aws.family_tasks("staging", "app", false).await.unwrap();
+        assert_eq!(aws.family_tasks("staging", "app", Desired::Stopped).await.unwrap(), arns[..1]);
+        let running = aws.family_tasks("staging", "app", Desired::Running).await.unwrap();
         assert_eq!(running.len(), 3, "those of the service too");
         assert_eq!(by().await, arns[1..]);
         assert!(aws.tasks_started_by("elsewhere", "x").await.unwrap_err().is("ClusterNotFoundException"));
