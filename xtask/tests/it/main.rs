@@ -18,6 +18,7 @@ mod clean;
 mod completion;
 mod ecs;
 mod events;
+mod exclusive;
 mod exclusivity;
 mod expect;
 mod fake;

@@ -26,7 +26,7 @@ pub(super) fn rows() -> Vec<Row> {
 
 fn reads() -> Vec<Row> {
     vec![
-        // fault                                                       world                                                      code started output left told
+        // fault, world, code started output left told
         row("GetCallerIdentity: a burst of throttling", |it| it.fault("GetCallerIdentity", 1..=2, Throttle), 0, 1, Whole, Gone, ""),
         row("GetCallerIdentity: the credentials have expired", |it| it.fault("GetCallerIdentity", .., ExpiredToken), 125, 0, Nothing, Gone, "nothing was built or written"),
         row("DescribeServices: minutes of throttling", |it| it.fault("DescribeServices", .., Throttle), 125, 0, Nothing, Gone, "Rate exceeded"),
