@@ -12,6 +12,7 @@
 mod adopt;
 mod attach;
 mod changed;
+mod check;
 mod ci_examples;
 mod clean;
 mod completion;
@@ -43,4 +44,5 @@ mod real_publish;
 mod real_schema;
 mod refusals;
 mod screens;
+mod secrets;
 mod tidy;
