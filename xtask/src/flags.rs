@@ -304,6 +304,9 @@ pub enum Shell {
 /// `complete`
 #[derive(Debug, Clone, Args)]
 pub struct Complete {
+    /// Look at AWS for the ECS tasks of the environment, for the completions to come
+    #[arg(long)]
+    pub refresh: bool,
     /// The words behind `cargo xtask`, the one to complete last
     #[arg(last = true)]
     pub words: Vec<OsString>,
@@ -314,6 +317,21 @@ impl Cli {
     pub fn description() -> clap::Command {
         // clap takes the template for the one command it is given to.
         Cli::command().help_template(TEMPLATE).mut_subcommands(|it| it.help_template(TEMPLATE))
+    }
+
+    /// The flags that lead to tasks.toml and AWS in a line that is still being typed.
+    pub fn global_flags(words: &[String]) -> Everywhere {
+        let value = |name: &str| {
+            let flag = format!("--{name}=");
+            let next = words.windows(2).find(|it| it[0] == format!("--{name}")).map(|it| it[1].clone());
+            next.or_else(|| words.iter().find_map(|it| it.strip_prefix(&flag).map(str::to_owned)))
+        };
+        Everywhere {
+            file: value("file").map(PathBuf::from),
+            profile: value("profile"),
+            region: value("region"),
+            ..Everywhere::default()
+        }
     }
 
     /// Reads the command line; an error is also help that was asked for.
