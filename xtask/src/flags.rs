@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::config::values;
 use crate::model::{Origin, Selection, Sourced};
+use crate::permissions;
 
 /// What it is, how it looks in use, and then the rest.
 const TEMPLATE: &str = "\
@@ -65,6 +66,24 @@ Examples:
   cargo xtask help events                        what --format json prints
   cargo xtask help events --format json          the same as a JSON schema; tasks.toml has one too";
 
+const CHECK_HELP: &str = "\
+Network, roles and secrets are read by the aws CLI, with the environment's profile, region and endpoint;
+where it is not on PATH they are skipped, and the output says so.
+
+Exit codes: 0 nothing failed; 1 something did; 2 wrong usage.";
+
+const POLICY_HELP: &str = "\
+Examples:
+  cargo xtask policy -e staging                  of everything that may run there
+  cargo xtask policy -e staging db-migrate > policy.json
+  cargo xtask policy -e production --trust github:acme/app > trust.json
+  cargo xtask policy -e staging --trust github:acme/app:ref:refs/heads/main
+
+What is already in AWS is read for it: the service, its task definition and their roles.";
+
+const CLEAN_HELP: &str = "\
+Only revisions with the tag xtask=1 in the families of tasks.toml, never one that a service or an ECS
+task of any cluster in the region still uses. Images are left to ECR's lifecycle rules.";
 const ATTACH_EXAMPLES: &str = "\
 Examples:
   cargo xtask attach db-migrate -e staging       the newest of that task
@@ -159,6 +178,12 @@ pub enum Verb {
     List,
     /// Run a task
     Run(Box<Run>),
+    /// Check every precondition of a run; only reads
+    Check(Check),
+    /// Print the least-privilege IAM policy that tasks need
+    Policy(Policy),
+    /// Delete old task definition revisions that this tool made
+    Clean(Clean),
     /// Follow an ECS task that is already there, from the start of its output
     Attach(Id),
     /// Print the output of an ECS task so far
@@ -283,6 +308,45 @@ pub struct Help {
     pub topic: Option<String>,
 }
 
+/// `check`
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = CHECK_HELP)]
+pub struct Check {
+    /// Only these tasks [default: all that may run in the environment]
+    #[arg(value_name = "TASK")]
+    pub tasks: Vec<String>,
+}
+
+/// `policy`
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = POLICY_HELP)]
+pub struct Policy {
+    /// Only these tasks [default: all that may run in the environment]
+    #[arg(value_name = "TASK")]
+    pub tasks: Vec<String>,
+    /// Print the role's trust policy instead: github:OWNER/REPO[:CONTEXT]
+    #[arg(long, value_name = "WHO", value_parser = permissions::parse_trust, conflicts_with = "tasks")]
+    pub trust: Option<permissions::Trust>,
+}
+
+/// `clean`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = CLEAN_HELP)]
+pub struct Clean {
+    /// Only these tasks [default: all of tasks.toml]
+    #[arg(value_name = "TASK")]
+    pub tasks: Vec<String>,
+    /// How many of the newest revisions of each family stay
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: u32,
+    /// Show what would be deleted, and delete nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Delete without asking
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// `completions`
 #[derive(Debug, Clone, Args)]
 #[command(before_help = COMPLETIONS_EXAMPLES)]
@@ -338,6 +402,13 @@ impl Cli {
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
         let matches = Cli::description().try_get_matches_from(arguments)?;
         Cli::from_arg_matches(&matches).map_err(|it| it.format(&mut Cli::description()))
+    }
+}
+
+impl Everywhere {
+    /// What the flags of every verb and the process environment (`variable` reads it) choose.
+    pub fn selection(&self, variable: impl Fn(&str) -> Option<String>) -> Selection {
+        Run::default().selection(self, variable)
     }
 }
 

@@ -359,6 +359,19 @@ pub struct Selection {
     pub ci: bool,
 }
 
+/// An environment with everything that tasks.toml and the flags say about it, without a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolvedEnvironment {
+    /// Its name and who chose it.
+    pub name: Sourced<String>,
+    /// What runs its tasks.
+    pub runner: Sourced<Runner>,
+    /// Whether what is written there needs its name typed, or `--yes`.
+    pub protected: bool,
+    /// Its keys over those of `[defaults]`, with profile and region of the command line.
+    pub settings: Settings,
+}
+
 /// A task with everything that tasks.toml and the flags say about it in one environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedTask {

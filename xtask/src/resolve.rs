@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::config::{Layers, WrongSize, impossible_fargate_size, suggest, values};
 use crate::error::{Error, Problem, Result};
 use crate::model::{
-    Config, EnvironmentSpec, ImageChoice, ImageSpec, OnInterrupt, Origin, ResolvedTask, Runner, Selection, Settings,
-    Sourced, TaskSpec,
+    Config, EnvironmentSpec, ImageChoice, ImageSpec, OnInterrupt, Origin, ResolvedEnvironment, ResolvedTask, Runner,
+    Selection, Settings, Sourced, TaskSpec,
 };
 
 /// From launch to RUNNING, unless written.
@@ -64,6 +64,23 @@ pub fn resolve(config: &Config, selection: &Selection) -> Result<ResolvedTask> {
         settings,
         warnings,
     })
+}
+
+/// What the environment says alone, for what concerns no single task. Only `environment`, `profile` and `region` of the selection count.
+pub fn environment_itself(config: &Config, selection: &Selection) -> Result<ResolvedEnvironment> {
+    let (environment, chosen) = choose_environment(config, selection).map_err(Problem::refused)?;
+    let layers = Layers::new(config, Some(environment), None);
+    let runner = layers.get(|it| &it.runner).cloned().unwrap_or(Sourced::default(Runner::Ecs));
+    let mut settings = layers.merged();
+    lay_over(&mut settings.profile, &selection.profile);
+    lay_over(&mut settings.region, &selection.region);
+    let protected = settings.protected.as_ref().is_some_and(|it| it.value);
+    Ok(ResolvedEnvironment { name: chosen, runner, protected, settings })
+}
+
+/// Whether tasks.toml lets a task run in an environment.
+pub fn may_run(task: &TaskSpec, environment: &str) -> bool {
+    task.environments.as_ref().is_none_or(|it| it.value.iter().any(|it| it == environment))
 }
 
 fn find_task<'a>(config: &'a Config, selection: &Selection) -> Result<&'a TaskSpec, Problem> {
@@ -183,7 +200,12 @@ fn choose_environment<'a>(
         (None, None, [only]) => Sourced::default(only.name.value.clone()),
         (None, None, []) if selection.task.is_empty() => return Err(Problem::new("no environment").hint(NONE)),
         (None, None, []) => {
-            return Err(Problem::new(format!("no environment to run `{}` in", selection.task)).hint(NONE));
+            let what = if selection.task.is_empty() {
+                "no environment".to_owned()
+            } else {
+                format!("no environment to run `{}` in", selection.task)
+            };
+            return Err(Problem::new(what).hint(NONE));
         }
         (None, None, several) => {
             let names: Vec<&str> = several.iter().map(|it| it.name.value.as_str()).collect();

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use aws_sdk_ecs::types::{DesiredStatus, TaskDefinitionField, TaskField};
+use aws_sdk_ecs::types::{ClusterField, DesiredStatus, TaskDefinitionField, TaskField};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
@@ -237,6 +237,24 @@ impl Aws {
             .map_err(|it| AwsError::new("StopTask", it))
     }
 
+    /// The entry of DescribeClusters with its configuration and settings, verbatim. `None`: there is no such cluster.
+    pub async fn describe_cluster(&self, cluster: &str) -> Result<Option<Value>, AwsError> {
+        let body = CapturedBody::default();
+        self.ecs
+            .describe_clusters()
+            .clusters(cluster)
+            .include(ClusterField::Configurations)
+            .include(ClusterField::Settings)
+            .customize()
+            .interceptor(body.clone())
+            .send()
+            .await
+            .map_err(|it| AwsError::new("DescribeClusters", it))?;
+        let mut answer = body.json("DescribeClusters")?;
+        let clusters = answer.get_mut("clusters").and_then(Value::as_array_mut);
+        Ok(clusters.and_then(|it| it.drain(..).next()))
+    }
+
     /// The names of the region's clusters, for a hint: empty where they cannot be listed.
     pub async fn cluster_names(&self) -> Vec<String> {
         let Ok(answer) = self.ecs.list_clusters().send().await else { return Vec::new() };
@@ -294,7 +312,7 @@ impl Intercept for CapturedBody {
     }
 }
 
-fn failure(failure: aws_sdk_ecs::types::Failure) -> Failure {
+pub(super) fn failure(failure: aws_sdk_ecs::types::Failure) -> Failure {
     Failure {
         arn: failure.arn,
         reason: failure.reason.unwrap_or_else(|| "no reason given".to_owned()),

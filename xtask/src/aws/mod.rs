@@ -31,6 +31,7 @@ macro_rules! traced {
 pub mod ecr;
 pub mod ecs;
 pub mod logs;
+pub mod revisions;
 pub mod trace;
 
 /// What tasks.toml and the flags say about reaching AWS.

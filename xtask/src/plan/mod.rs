@@ -17,6 +17,7 @@ mod launch;
 mod lines;
 mod logs;
 mod overrides;
+mod places;
 mod secrecy;
 mod sidecars;
 mod sizes;
@@ -30,6 +31,7 @@ pub use finish::{HASH_LABEL, definition_with_image};
 pub use launch::primary;
 pub use lines::duration;
 pub use overrides::{COMMIT, RUN_BY, RUN_ID, words};
+pub use places::{ecr_host, guard_places, partition, partition_of};
 pub use secrecy::{shown, shown_value, without_url_password};
 pub use sizes::fargate_size_hint;
 pub use tags::{CI_JOB_TAG, TIMEOUT_TAG};
@@ -133,10 +135,10 @@ pub fn plan(task: &ResolvedTask, facts: &Facts) -> Result<Plan> {
 
 /// The credentials at hand must belong to the account that tasks.toml names: the last look before anything can be written.
 pub fn guard_account(environment: &str, settings: &Settings, identity: &Identity) -> Result<()> {
-    let Some(account) = &settings.account else { return Ok(()) };
-    if account.value == identity.account {
-        return Ok(());
-    }
+    let account = match &settings.account {
+        Some(account) if account.value != identity.account => account,
+        _ => return places::guard_accounts(settings, &identity.account),
+    };
     Err(Problem::new(format!(
         "`{environment}` is in account {}, but the credentials are for account {} (`{}`)",
         account.value, identity.account, identity.arn

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::definition::Derived;
 use super::sizes::Sizes;
-use super::{Planner, tags};
+use super::{Planner, places, tags};
 use crate::error::Problem;
 use crate::model::{Origin, Sourced};
 
@@ -124,14 +124,8 @@ pub(super) fn secret_arn(planner: &Planner<'_>, reference: &str) -> String {
     )
 }
 
-/// `aws`, `aws-cn` or `aws-us-gov`: the caller's ARN has it.
 fn partition<'a>(planner: &Planner<'a>) -> &'a str {
-    match planner.facts.identity.arn.split(':').nth(1).filter(|it| !it.is_empty()) {
-        Some(partition) => partition,
-        None if planner.facts.region.value.starts_with("cn-") => "aws-cn",
-        None if planner.facts.region.value.starts_with("us-gov-") => "aws-us-gov",
-        None => "aws",
-    }
+    places::partition(&planner.facts.identity, &planner.facts.region.value)
 }
 
 /// How near to the run a value was written: what is nearer wins.

@@ -9,8 +9,8 @@ use crate::aws::{Aws, AwsError};
 use crate::error::{Error, Problem, Result};
 use crate::model::{EcsTask, Facts, Identity, ImageChoice, ImageFact, NewestRevision, Origin, ResolvedTask, Sourced};
 use crate::ours;
-use crate::plan::{self, HASH_LABEL};
-use crate::stage::publish::{self, Destination, ImageInputs, ecr_host};
+use crate::plan::{self, HASH_LABEL, ecr_host};
+use crate::stage::publish::{self, Destination, ImageInputs};
 
 /// What the first round found.
 #[derive(Debug)]
@@ -43,6 +43,7 @@ pub fn family(task: &ResolvedTask) -> String {
 pub async fn first(aws: &Aws, task: &ResolvedTask) -> Result<FirstRound> {
     let settings = &task.settings;
     let cluster = cluster(task)?;
+    plan::guard_places(&task.environment.value, settings, &aws.region.value)?;
     let family = family(task);
     let (identity, service, newest, base, listed, of_family) = tokio::join!(
         aws.caller_identity(),
@@ -299,13 +300,18 @@ fn service_definition(service: &Value) -> Option<String> {
     of_primary.or_else(|| service.get("taskDefinition")).and_then(Value::as_str).map(str::to_owned)
 }
 
-fn newest_revision(answer: &Value) -> Option<NewestRevision> {
-    let definition = answer.get("taskDefinition")?;
-    let arn = definition.get("taskDefinitionArn")?.as_str()?.to_owned();
+/// Whether what DescribeTaskDefinition answered has the tag of this tool.
+pub(super) fn is_ours(answer: &Value) -> bool {
     let tag = |it: &Value| {
         it.get("key").and_then(Value::as_str) == Some("xtask") && it.get("value").and_then(Value::as_str) == Some("1")
     };
-    let ours = answer.get("tags").and_then(Value::as_array).is_some_and(|it| it.iter().any(tag));
+    answer.get("tags").and_then(Value::as_array).is_some_and(|it| it.iter().any(tag))
+}
+
+fn newest_revision(answer: &Value) -> Option<NewestRevision> {
+    let definition = answer.get("taskDefinition")?;
+    let arn = definition.get("taskDefinitionArn")?.as_str()?.to_owned();
+    let ours = is_ours(answer);
     let containers = definition.get("containerDefinitions").and_then(Value::as_array);
     let hash = containers
         .and_then(|it| it.iter().find_map(|it| it.get("dockerLabels")?.get(HASH_LABEL)?.as_str().map(str::to_owned)));

@@ -2,6 +2,8 @@
 
 pub mod attach;
 pub mod changed;
+pub mod check;
+pub mod clean;
 pub mod complete;
 mod conclude;
 pub mod help;
@@ -9,6 +11,7 @@ pub mod ids;
 pub mod init;
 pub mod list;
 pub mod logs;
+pub mod policy;
 pub mod ps;
 mod reach;
 pub mod run;
@@ -89,6 +92,21 @@ async fn verb(cli: &Cli, ui: &Ui, run_id: &mut String, signals: &mut Option<Sign
             let file = TasksFile::require(file)?;
             let signals = signals.insert(Signals::new()?);
             run::run(&file, flags, everywhere, run_id, ui, signals).await.map_err(|it| it.in_source(&file.source))
+        }
+        Some(Verb::Check(flags)) => {
+            let signals = signals.insert(Signals::new()?);
+            check::check(flags, everywhere, ui, signals).await
+        }
+        Some(Verb::Policy(flags)) => {
+            let file = TasksFile::require(file)?;
+            policy::policy(&file, flags, everywhere, ui).await.map_err(|it| it.in_source(&file.source))?;
+            Ok(exit::OK)
+        }
+        Some(Verb::Clean(flags)) => {
+            let file = TasksFile::require(file)?;
+            let signals = signals.insert(Signals::new()?);
+            clean::clean(&file, flags, everywhere, ui, signals).await.map_err(|it| it.in_source(&file.source))?;
+            Ok(exit::OK)
         }
         Some(Verb::Attach(flags)) => {
             let file = TasksFile::require(file)?;

@@ -67,7 +67,7 @@ pub async fn grounds(file: &TasksFile, everywhere: &Everywhere, ui: &Ui) -> Resu
 
 /// What the command line and the process environment choose, without a task.
 fn selection(everywhere: &Everywhere) -> Selection {
-    crate::flags::Run::default().selection(everywhere, variable)
+    everywhere.selection(variable)
 }
 
 /// A command line with which a person goes on, with the flags that lead to the same place: `cargo xtask attach 0123 -e staging`.

@@ -223,6 +223,12 @@ impl Core {
         self.clock.pass(span);
     }
 
+    /// Service and operation of every request, in the order of arrival.
+    pub fn calls(&self) -> Vec<(&'static str, String)> {
+        let inner = self.lock();
+        inner.records.iter().map(|it| (it.request.service.as_str(), it.request.operation.clone())).collect()
+    }
+
     /// Something that the test must fail for.
     pub fn problem(&self, problem: String) {
         self.lock().state.problems.push(problem);
@@ -348,7 +354,15 @@ impl Fake {
         self.change(|inner, _| {
             let arn = format!("arn:aws:ecs:{}:{}:cluster/{name}", inner.state.region, inner.state.account);
             let capacity_providers = capacity_providers.iter().map(|it| (*it).to_owned()).collect();
-            inner.state.clusters.push(Cluster { name: name.to_owned(), arn, capacity_providers });
+            let configuration = Value::Null;
+            inner.state.clusters.push(Cluster { name: name.to_owned(), arn, capacity_providers, configuration });
+        })
+    }
+
+    /// The `configuration` of the cluster that came last.
+    pub fn cluster_configuration(self, configuration: Value) -> Fake {
+        self.change(|inner, _| {
+            inner.state.clusters.last_mut().expect("there is a cluster").configuration = configuration;
         })
     }
 
@@ -357,6 +371,16 @@ impl Fake {
         self.change(|inner, now| {
             let definition = definitions::add(&mut inner.state, &request, now - 86_400_000);
             inner.state.groups.extend(logs::groups_of(definition.containers()));
+        })
+    }
+
+    /// Deregisters a revision, by `family:revision`.
+    pub fn inactive(self, revision: &str) -> Fake {
+        self.change(|inner, _| {
+            let found = inner.state.definitions.iter_mut().find(|it| it.arn.ends_with(&format!("/{revision}")));
+            let definition = found.expect("there is that revision");
+            definition.active = false;
+            definition.document["status"] = serde_json::json!("INACTIVE");
         })
     }
 
@@ -521,6 +545,11 @@ impl Fake {
     /// Waits until a client that has ended is gone from here too: everything that it had sent has then had its effect.
     pub fn settle(&self) {
         self.door.wait_until_left();
+    }
+
+    /// What the doors bring requests to, for who looks at them all.
+    pub fn core(&self) -> Arc<Core> {
+        Arc::clone(&self.core)
     }
 
     /// Every request, in the order of arrival.

@@ -417,6 +417,7 @@ impl Running<'_> {
         self.test.check_secrets("stderr", &ran.stderr);
         self.test.check_secrets("the terminal", &ran.terminal);
         self.check_events(&ran);
+        self.test.check_calls();
         ran
     }
 
