@@ -222,6 +222,13 @@ pub struct Run {
     /// Start it although an equal ECS task of the same caller still runs
     #[arg(long)]
     pub start_another: bool,
+    /// Follow the ECS task of this task that already runs, instead of starting one
+    #[arg(long)]
+    pub attach_if_running: bool,
+    /// Run it once: the same image, command, variables and commit are joined where they run, and not run again after a success
+    /// that ECS remembers (about an hour)
+    #[arg(long)]
+    pub once: bool,
     /// Run this image, a full reference, instead of building one
     #[arg(long, value_name = "REF", conflicts_with = "rebuild")]
     pub image: Option<String>,
@@ -429,6 +436,8 @@ impl Run {
             region: flag("--region", &everywhere.region),
             image: flag("--image", &self.image),
             rebuild: self.rebuild,
+            once: self.once,
+            attach_if_running: self.attach_if_running,
             variables: self.variables.clone(),
             cpu: self.cpu.map(|it| Sourced::new(it, Origin::Flag("--cpu"))),
             memory: self.memory.map(|it| Sourced::new(it, Origin::Flag("--memory"))),

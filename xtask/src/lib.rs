@@ -8,6 +8,7 @@ pub mod context;
 pub mod cx;
 pub mod error;
 pub mod event;
+pub mod exclusive;
 pub mod fingerprint;
 pub mod flags;
 pub mod follow;

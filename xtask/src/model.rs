@@ -348,6 +348,8 @@ pub struct Selection {
     /// A full reference: no build.
     pub image: Option<Sourced<String>>,
     pub rebuild: bool,
+    pub once: bool,
+    pub attach_if_running: bool,
     pub variables: Vec<(String, String)>,
     pub cpu: Option<Sourced<u32>>,
     pub memory: Option<Sourced<u32>>,
@@ -405,6 +407,10 @@ pub struct ResolvedTask {
     pub protected: bool,
     /// `--rebuild`.
     pub rebuild: bool,
+    /// At most one ECS task of this task at a time, in this environment.
+    pub exclusive: bool,
+    /// `--once`.
+    pub once: bool,
     /// Every layered key after the merge, for what only one runner needs (`docker_args`, the ECS keys, sizes, tags).
     pub settings: Settings,
     /// Things that are worth a warning before anything runs.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::model::{EcsTask, LogLocation, Overridden, Timestamp};
-use crate::plan::{CI_JOB_TAG, COMMIT, HASH_LABEL, RUN_BY, RUN_ID, TIMEOUT_TAG};
+use crate::plan::{CI_JOB_TAG, COMMIT, HASH_LABEL, OURS, RUN_BY, RUN_ID, TIMEOUT_TAG};
 
 /// The family that a task's revisions are registered in.
 pub fn family(environment: &str, task: &str) -> String {
@@ -182,7 +182,7 @@ pub fn kin(task: &EcsTask, starting: &Starting<'_>) -> Kin {
     let command: Option<Vec<&str>> = command.map(|it| it.iter().filter_map(Value::as_str).collect());
     let theirs = task.overridden.as_ref().and_then(|it| it.command.as_ref());
     let same_command = command == theirs.map(|it| it.iter().map(String::as_str).collect());
-    let is_mark = |name: &str| [RUN_ID, RUN_BY, COMMIT].contains(&name);
+    let is_mark = |name: &str| OURS.contains(&name);
     let mut variables: Vec<(&str, &str)> = ours
         .and_then(|it| it.get("environment"))
         .and_then(Value::as_array)

@@ -30,6 +30,7 @@ pub fn resolve(config: &Config, selection: &Selection) -> Result<ResolvedTask> {
     let mut settings = layers.merged();
     resolving.unsupported(&settings);
     resolving.flags(&mut settings, &chosen.value);
+    resolving.shards(&settings);
     resolving.sizes(&settings, layers);
     let image = resolving.image(&settings, environment);
     let command = resolving.command(&settings);
@@ -61,6 +62,8 @@ pub fn resolve(config: &Config, selection: &Selection) -> Result<ResolvedTask> {
         on_interrupt: settings.on_interrupt.as_ref().map_or(OnInterrupt::Stop, |it| it.value),
         protected: settings.protected.as_ref().is_some_and(|it| it.value),
         rebuild: selection.rebuild,
+        exclusive: selection.attach_if_running || settings.exclusive.as_ref().is_some_and(|it| it.value),
+        once: selection.once,
         settings,
         warnings,
     })
@@ -267,7 +270,6 @@ impl Resolving<'_> {
     /// Keys that promise something which is not there yet. A promise that is ignored would be worse than none.
     fn unsupported(&mut self, settings: &Settings) {
         let found = [
-            ("exclusive", settings.exclusive.as_ref().filter(|it| it.value).and_then(Sourced::span)),
             ("needs", settings.needs.as_ref().filter(|it| !it.value.is_empty()).and_then(Sourced::span)),
             ("max-lifetime", settings.max_lifetime.as_ref().and_then(Sourced::span)),
             ("shards", settings.shards.as_ref().filter(|it| it.value > 1).and_then(Sourced::span)),
@@ -300,6 +302,8 @@ impl Resolving<'_> {
             ("--memory", selection.memory.is_some() && !on_docker),
             ("--image", selection.image.is_some() && !on_docker),
             ("--rebuild", selection.rebuild && !on_docker),
+            ("--once", selection.once),
+            ("--attach-if-running", selection.attach_if_running),
         ];
         if self.runner != Runner::Ecs {
             for (flag, _) in only_ecs.iter().filter(|it| it.1) {
@@ -337,6 +341,19 @@ impl Resolving<'_> {
         ];
         for (flag, wrong) in shapes.into_iter().filter_map(|it| Some((it.0, it.1?.err()?))) {
             self.refuse(Problem { hint: wrong.hint, ..Problem::new(format!("{flag}: {}", wrong.message)) });
+        }
+    }
+
+    /// Shards are many ECS tasks at a time. That `exclusive` excludes them was said when the file was read.
+    fn shards(&mut self, settings: &Settings) {
+        let Some(shards) = settings.shards.as_ref().filter(|it| it.value > 1) else { return };
+        for (flag, given) in
+            [("--once", self.selection.once), ("--attach-if-running", self.selection.attach_if_running)]
+        {
+            if given {
+                let message = format!("{flag} is for one ECS task, and `{}` has `shards`", self.task.name.value);
+                self.refuse(Problem::new(message).at(shards.span()).hint("leave it out"));
+            }
         }
     }
 

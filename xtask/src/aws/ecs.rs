@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use aws_sdk_ecs::operation::run_task::RunTaskError;
 use aws_sdk_ecs::types::{ClusterField, DesiredStatus, TaskDefinitionField, TaskField};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -14,6 +15,7 @@ use aws_smithy_types::date_time::DateTime;
 use serde_json::Value;
 
 use super::{Aws, AwsError};
+use crate::exclusive::Desired;
 use crate::model::{EcsContainer, EcsTask, Overridden, Timestamp};
 
 /// An entry of `failures[]`: the call was accepted and this part of it did not happen.
@@ -43,6 +45,8 @@ pub enum Launched {
     Task(Box<EcsTask>),
     /// HTTP 200, and nothing started.
     Failures(Vec<Failure>),
+    /// The client token is in use with other parameters, for these ECS tasks.
+    Conflict(Vec<String>),
 }
 
 impl Aws {
@@ -122,8 +126,16 @@ impl Aws {
             .config_override(once)
             .mutate_request(move |http| replace_body(http, &text))
             .send()
-            .await
-            .map_err(|it| AwsError::new("RunTask", it))?;
+            .await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => match error.as_service_error() {
+                Some(RunTaskError::ConflictException(conflict)) => {
+                    return Ok(Launched::Conflict(conflict.resource_ids().to_vec()));
+                }
+                _ => return Err(AwsError::new("RunTask", error)),
+            },
+        };
         let failures: Vec<Failure> = answer.failures.unwrap_or_default().into_iter().map(failure).collect();
         match answer.tasks.unwrap_or_default().into_iter().next() {
             Some(task) => match ecs_task(task) {
@@ -200,9 +212,12 @@ impl Aws {
         }
     }
 
-    /// The ECS tasks of a family with this desired status (`RUNNING` or `STOPPED`). Reads all pages.
-    pub async fn family_tasks(&self, cluster: &str, family: &str, stopped: bool) -> Result<Vec<String>, AwsError> {
-        let desired = if stopped { DesiredStatus::Stopped } else { DesiredStatus::Running };
+    /// The ECS tasks of a family with this desired status. Reads all pages.
+    pub async fn family_tasks(&self, cluster: &str, family: &str, desired: Desired) -> Result<Vec<String>, AwsError> {
+        let desired = match desired {
+            Desired::Running => DesiredStatus::Running,
+            Desired::Stopped => DesiredStatus::Stopped,
+        };
         let mut arns = Vec::new();
         let mut token = None;
         loop {

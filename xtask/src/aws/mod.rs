@@ -27,6 +27,7 @@ macro_rules! traced {
     };
 }
 
+pub mod clock;
 // Behind the macro, which they use.
 pub mod ecr;
 pub mod ecs;
@@ -61,6 +62,8 @@ pub struct Aws {
     pub endpoint_url: Option<String>,
     /// 1, or more on a loopback endpoint: our own waits are divided by it.
     pub speed: f64,
+    /// AWS's time, by ECS's answers.
+    pub clock: clock::Clock,
     pub(crate) ecs: aws_sdk_ecs::Client,
     pub(crate) ecr: aws_sdk_ecr::Client,
     pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
@@ -106,7 +109,8 @@ impl Aws {
             .with_max_backoff(Duration::from_secs(10).div_f64(speed));
         let config = config.into_builder().timeout_config(timeouts).retry_config(retries).build();
         let trace = options.trace;
-        let ecs = aws_sdk_ecs::config::Builder::from(&config);
+        let clock = clock::Clock::new(speed);
+        let ecs = aws_sdk_ecs::config::Builder::from(&config).interceptor(clock.clone());
         let ecr = aws_sdk_ecr::config::Builder::from(&config);
         let logs = aws_sdk_cloudwatchlogs::config::Builder::from(&config);
         let sts = aws_sdk_sts::config::Builder::from(&config);
@@ -121,6 +125,7 @@ impl Aws {
             region,
             endpoint_url,
             speed,
+            clock,
         })
     }
 

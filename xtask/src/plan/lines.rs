@@ -211,6 +211,13 @@ fn surroundings(shown: &Shown<'_>, lines: &mut Lines) {
     for (name, reason) in &derived.dropped {
         lines.add("left out", name, reason);
     }
+    if task.exclusive {
+        let origin = task.settings.exclusive.as_ref().filter(|it| it.value).map(|it| it.origin.to_string());
+        lines.add("exclusive", "one ECS task at a time", &origin.unwrap_or_else(|| "--attach-if-running".to_owned()));
+    }
+    if task.once {
+        lines.add("once", "not again after a success of the same image, command, variables and commit", "--once");
+    }
     match &task.timeout {
         Some(timeout) => lines.add("timeout", duration(timeout.value), &timeout.origin),
         None => lines.add("timeout", "none", ""),

@@ -30,7 +30,7 @@ pub use definition::chosen_container;
 pub use finish::{HASH_LABEL, definition_with_image};
 pub use launch::primary;
 pub use lines::duration;
-pub use overrides::{COMMIT, RUN_BY, RUN_ID, words};
+pub use overrides::{COMMIT, EXCLUSIVE, OURS, PLACE, RUN_BY, RUN_ID, cluster_arn, words};
 pub use places::{ecr_host, guard_places, partition, partition_of};
 pub use secrecy::{shown, shown_value, without_url_password};
 pub use sizes::fargate_size_hint;

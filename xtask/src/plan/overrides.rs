@@ -7,18 +7,25 @@ use super::definition::Derived;
 use super::sizes::Sizes;
 use super::{Planner, places, tags};
 use crate::error::Problem;
-use crate::model::{Origin, Sourced};
+use crate::model::{Facts, Origin, Sourced};
 
 /// ECS's limit for the JSON of all overrides.
 const MOST: usize = 8192;
 /// The variables that this tool sets: StopTask deletes an ECS task's tags, so the container keeps them, too.
-pub(super) const OURS: &[&str] = &[RUN_ID, RUN_BY, COMMIT];
+pub const OURS: &[&str] = &[RUN_ID, RUN_BY, COMMIT, PLACE];
 /// The variable with the run's id.
 pub const RUN_ID: &str = "XTASK_RUN_ID";
 /// The variable with the caller's ARN.
 pub const RUN_BY: &str = "XTASK_RUN_BY";
 /// The variable with the commit, `+dirty` behind it where the work tree differed.
 pub const COMMIT: &str = "XTASK_COMMIT";
+/// The variable that says which place an ECS task of an exclusive run holds, and which attempt of its run started it: `NAME/ATTEMPT`.
+/// RunTask's parameters differ by it, and DescribeTasks tells it when the tags are long gone.
+pub const PLACE: &str = "XTASK_PLACE";
+/// The name of the place that all runs of a task share.
+pub const EXCLUSIVE: &str = "exclusive";
+/// The place of what `--once` runs once has a name of this length, known when the task definition is.
+const ONCE: &str = "once-0123456789abcdef";
 
 /// The roles by ARN.
 #[derive(Debug, Default)]
@@ -47,6 +54,12 @@ pub(super) fn overrides(planner: &mut Planner<'_>, derived: &Derived, sizes: &Si
     variables.push((RUN_ID.to_owned(), facts.run_id.clone()));
     variables.push((RUN_BY.to_owned(), facts.identity.arn.clone()));
     variables.extend(tags::commit(facts).map(|it| (COMMIT.to_owned(), it)));
+    match (planner.task.exclusive, planner.task.once) {
+        (true, _) => variables.push((PLACE.to_owned(), format!("{EXCLUSIVE}/1"))),
+        // The launch puts the name in; here it takes its room.
+        (false, true) => variables.push((PLACE.to_owned(), format!("{ONCE}/1"))),
+        (false, false) => {}
+    }
     let environment = variables.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
     container.insert("environment".to_owned(), Value::Array(environment));
     for (key, value) in [
@@ -122,6 +135,16 @@ pub(super) fn secret_arn(planner: &Planner<'_>, reference: &str) -> String {
         planner.facts.identity.account,
         ":".repeat(colons)
     )
+}
+
+/// The cluster's ARN, whatever tasks.toml calls the cluster.
+pub fn cluster_arn(facts: &Facts) -> String {
+    if facts.cluster.starts_with("arn:") {
+        return facts.cluster.clone();
+    }
+    let (region, account) = (&facts.region.value, &facts.identity.account);
+    let partition = places::partition(&facts.identity, region);
+    format!("arn:{partition}:ecs:{region}:{account}:cluster/{}", facts.cluster)
 }
 
 fn partition<'a>(planner: &Planner<'a>) -> &'a str {

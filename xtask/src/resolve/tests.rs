@@ -331,7 +331,6 @@ fn what_comes_later_is_refused_and_never_ignored() {
         [tasks.other]
         [tasks.t]
         command = ['a']
-        exclusive = true
         needs = ['other']
         interactive = true
         max-lifetime = '4h'
@@ -346,7 +345,6 @@ fn what_comes_later_is_refused_and_never_ignored() {
     assert_eq!(
         refusals(text, &selection("t", "staging")),
         [
-            later("true", "exclusive"),
             later("['other']", "needs"),
             interactive.to_owned(),
             later("'4h'", "max-lifetime"),
@@ -354,11 +352,10 @@ fn what_comes_later_is_refused_and_never_ignored() {
             later("{ on = 'any', attempts = 2 }", "retry"),
         ]
     );
-    assert_eq!(refusals(text, &selection("t", "local")).len(), 5, "a terminal works on this machine");
+    assert_eq!(refusals(text, &selection("t", "local")).len(), 4, "a terminal works on this machine");
     assert_eq!(refusals(text, &selection("shards", "local")), [later("16", "shards")]);
 
     let neutral = text
-        .replace("exclusive = true", "exclusive = false")
         .replace("['other']", "[]")
         .replace("interactive = true", "interactive = false")
         .replace("max-lifetime = '4h'", "")

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use crate::aws::ecs::Described;
 use crate::aws::{Aws, AwsError};
 use crate::error::{Error, Result};
+use crate::exclusive::Desired;
 use crate::retention::{Fate, Pace, Revision, fates};
 use crate::stage::survey::is_ours;
 use crate::ui::Ui;
@@ -116,9 +117,9 @@ async fn used(
             let tried = format!("list the ECS tasks of `{family}` in `{name}`");
             let mut arns = Vec::new();
             // Those that are being stopped are desired STOPPED, and still run.
-            for stopped in [false, true] {
+            for desired in [Desired::Running, Desired::Stopped] {
                 clock.wait(pace).await;
-                let listed = aws.family_tasks(cluster, family, stopped).await.map_err(|it| unread(&it, &tried))?;
+                let listed = aws.family_tasks(cluster, family, desired).await.map_err(|it| unread(&it, &tried))?;
                 arns.extend(listed);
             }
             for arns in arns.chunks(100) {

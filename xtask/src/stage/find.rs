@@ -13,6 +13,7 @@ use crate::aws::ecs::Described;
 use crate::aws::logs::LogRead;
 use crate::aws::{Aws, AwsError};
 use crate::error::{Error, Problem, Result};
+use crate::exclusive::Desired;
 use crate::model::{EcsTask, Identity, LogLocation};
 use crate::ours::{self, Wanted};
 use crate::plan;
@@ -142,9 +143,9 @@ async fn of_families<'a>(ground: &'a Ground, names: &[&str]) -> Result<Vec<Found
     // Desired STOPPED holds those that are still being stopped, too.
     let lists = names.iter().flat_map(|name| {
         let family = ours::family(&ground.environment, name);
-        [false, true].map(|stopped| {
+        [Desired::Running, Desired::Stopped].map(|desired| {
             let family = family.clone();
-            async move { ground.aws.family_tasks(ground.cluster(), &family, stopped).await }
+            async move { ground.aws.family_tasks(ground.cluster(), &family, desired).await }
         })
     });
     let mut arns: Vec<String> = Vec::new();
@@ -344,7 +345,7 @@ async fn pause(grounds: &[Ground]) {
 }
 
 /// Awaits all of them, a few at a time, and gives their results in order.
-async fn side_by_side<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+pub(super) async fn side_by_side<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut results = Vec::with_capacity(futures.len());
     let mut futures = futures.into_iter();
     loop {

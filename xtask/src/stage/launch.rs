@@ -12,12 +12,13 @@ use crate::error::{Error, Problem, Result};
 use crate::event::Event;
 use crate::hints;
 use crate::model::{EcsTask, Plan};
+use crate::stage::exclusive::{self, Look, Wish};
 use crate::stage::register::TaskDefinition;
 use crate::tools::signals::Signals;
 use crate::ui::{Ui, console_url};
 
 /// How long faults that pass are met with another attempt.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub(super) const PATIENCE: Duration = Duration::from_secs(180);
 /// Refusals that a moment heals: how often they are tried again.
 const PASSING_REFUSALS: u32 = 5;
 
@@ -30,75 +31,125 @@ pub struct RunningTask {
     pub signal: Option<u8>,
 }
 
-/// Starts the ECS task. `cluster`: as tasks.toml has it; `stop_run`: the command line that stops what this run may have started.
-pub async fn launch(
-    aws: &Aws,
-    ui: &Ui,
-    plan: &Plan,
-    definition: &TaskDefinition,
-    cluster: &str,
-    stop_run: &str,
-    signals: &mut Signals,
-) -> Result<RunningTask> {
+/// What came of it.
+#[derive(Debug)]
+pub enum Settled {
+    /// It is started.
+    Running(Box<RunningTask>),
+    /// Somebody else's holds the place.
+    Held(Box<EcsTask>),
+    /// Nothing was started, because this one has done it.
+    Suffices(Box<EcsTask>),
+}
+
+/// What to start.
+#[derive(Debug)]
+pub struct Order<'a> {
+    /// The request, and how it is called.
+    pub plan: &'a Plan,
+    /// The revision.
+    pub definition: &'a TaskDefinition,
+    /// As tasks.toml has it.
+    pub cluster: &'a str,
+    /// The command line that stops what this run may have started.
+    pub stop_run: &'a str,
+    /// Where at most one may run at a time: what is wanted, and what was seen there.
+    pub single: Option<(Wish, Look)>,
+}
+
+/// Starts the ECS task.
+pub async fn launch(aws: &Aws, ui: &Ui, order: Order<'_>, signals: &mut Signals) -> Result<Settled> {
+    let Order { plan, definition, cluster, stop_run, single } = order;
     let mut request = plan.run_task.clone();
     request["taskDefinition"] = json!(definition.arn);
     let mut launch = Launch { aws, ui, plan, cluster, stop_run, signals, signal: None, unanswered: false };
-    let task = launch.run(&mut request).await?;
-    // An emulator's ECS task has no page in AWS's console.
-    let console_url = if aws.endpoint_url.is_none() { console_url(&task.arn) } else { None };
-    ui.emit(Event::Launched { task_arn: Some(task.arn.clone()), cluster: Some(cluster.to_owned()), console_url });
-    Ok(RunningTask { task, signal: launch.signal })
+    let settled = match single {
+        Some((wish, look)) => exclusive::claim(&mut launch, &mut request, &wish, look).await?,
+        None => {
+            let task = launch.run(&mut request).await?;
+            Settled::Running(Box::new(RunningTask { task, signal: launch.signal }))
+        }
+    };
+    if let Settled::Running(running) = &settled {
+        let arn = &running.task.arn;
+        // An emulator's ECS task has no page in AWS's console.
+        let console_url = if aws.endpoint_url.is_none() { console_url(arn) } else { None };
+        ui.emit(Event::Launched { task_arn: Some(arn.clone()), cluster: Some(cluster.to_owned()), console_url });
+    }
+    Ok(settled)
 }
 
-struct Launch<'a> {
-    aws: &'a Aws,
-    ui: &'a Ui,
-    plan: &'a Plan,
-    cluster: &'a str,
-    stop_run: &'a str,
-    signals: &'a mut Signals,
-    signal: Option<u8>,
+/// The way to RunTask's answer, whatever the token is.
+pub(super) struct Launch<'a> {
+    pub aws: &'a Aws,
+    pub ui: &'a Ui,
+    pub plan: &'a Plan,
+    pub cluster: &'a str,
+    pub stop_run: &'a str,
+    pub signals: &'a mut Signals,
+    /// One that came while RunTask was under way.
+    pub signal: Option<u8>,
     /// Whether a RunTask with the present token may have started an ECS task that we do not know.
-    unanswered: bool,
+    pub unanswered: bool,
 }
 
 impl Launch<'_> {
+    pub const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+    /// With a token of this run's own for every attempt.
     async fn run(&mut self, request: &mut Value) -> Result<EcsTask> {
         let start = Instant::now();
         let mut refusals = 0;
-        let mut pause = Duration::from_secs(1);
+        let mut pause = Launch::FIRST_PAUSE;
         request["clientToken"] = json!(client_token()?);
         loop {
-            let answer = self.attempt(request).await?;
-            let error = match answer {
+            match self.attempt(request).await? {
                 Ok(Launched::Task(task)) => return Ok(*task),
+                // A definite no: a new token, because ECS answers the old one with the same.
                 Ok(Launched::Failures(failures)) => {
-                    // A definite no: a new token, because ECS answers the old one with the same failures.
                     self.unanswered = false;
                     refusals += 1;
-                    if refusals > PASSING_REFUSALS || !failures.iter().all(|it| is_passing(&it.reason)) {
-                        return Err(self.refused(&failures));
-                    }
-                    self.warn(&format!("ECS could not place the ECS task: {}", reasons(&failures)));
+                    self.bear_failures(&failures, refusals)?;
                     request["clientToken"] = json!(client_token()?);
-                    self.wait(&mut pause).await?;
-                    continue;
                 }
-                Err(error) => error,
-            };
-            self.unanswered |= error.effect == Effect::Unknown;
-            let patient = start.elapsed().mul_f64(self.aws.speed) < PATIENCE;
-            if !error.is_transient() || !patient {
-                return Err(self.failed(&error).await);
+                // Nobody else has this token; whoever has it in spite of that is not ours.
+                Ok(Launched::Conflict(arns)) => {
+                    self.warn(&format!("ECS says that the client token is in use: {}", arns.join(", ")));
+                    refusals += 1;
+                    self.bear_failures(&[], refusals)?;
+                    request["clientToken"] = json!(client_token()?);
+                }
+                Err(error) => {
+                    self.unanswered |= error.effect == Effect::Unknown;
+                    self.bear_error(&error, start).await?;
+                }
             }
-            self.warn(&format!("cannot start the ECS task: {}; trying again", error.cause()));
             self.wait(&mut pause).await?;
         }
     }
 
+    /// Goes on after failures that may pass; `refusals`: how many there were.
+    pub fn bear_failures(&self, failures: &[Failure], refusals: u32) -> Result<()> {
+        if refusals > PASSING_REFUSALS || !failures.iter().all(|it| is_passing(&it.reason)) {
+            return Err(self.refused(failures));
+        }
+        self.warn(&format!("ECS could not place the ECS task: {}", reasons(failures)));
+        Ok(())
+    }
+
+    /// Goes on after an error that may pass; `since`: when they began.
+    pub async fn bear_error(&mut self, error: &AwsError, since: Instant) -> Result<()> {
+        let patient = since.elapsed().mul_f64(self.aws.speed) < PATIENCE;
+        if !error.is_transient() || !patient {
+            return Err(self.failed(error).await);
+        }
+        self.warn(&format!("cannot start the ECS task: {}; trying again", error.cause()));
+        Ok(())
+    }
+
     /// One call. A signal that comes meanwhile is kept: the call goes on, because only its answer tells the ARN to stop. A second
     /// signal gives the answer up.
-    async fn attempt(&mut self, request: &Value) -> Result<Result<Launched, AwsError>> {
+    pub async fn attempt(&mut self, request: &Value) -> Result<Result<Launched, AwsError>> {
         let call = self.aws.run_task(request);
         tokio::pin!(call);
         loop {
@@ -117,20 +168,25 @@ impl Launch<'_> {
     }
 
     /// The pause before the next attempt, twice as long each time. A signal ends the run here: no call is under way.
-    async fn wait(&mut self, pause: &mut Duration) -> Result<()> {
-        if let Some(signal) = self.signal {
-            return Err(self.interrupted(signal).await);
-        }
+    pub async fn wait(&mut self, pause: &mut Duration) -> Result<()> {
         let jitter = f64::from(random_bytes::<1>()?[0]) / 512.0;
         let time = pause.mul_f64((0.75 + jitter) / self.aws.speed);
         *pause = (*pause * 2).min(Duration::from_secs(20));
+        self.rest(time).await
+    }
+
+    /// Waits for so long, unless a signal comes (or came).
+    pub async fn rest(&mut self, time: Duration) -> Result<()> {
+        if let Some(signal) = self.signal {
+            return Err(self.interrupted(signal).await);
+        }
         tokio::select! {
             () = sleep(time) => Ok(()),
             signal = self.signals.next() => Err(self.interrupted(signal).await),
         }
     }
 
-    async fn interrupted(&mut self, signal: u8) -> Error {
+    pub async fn interrupted(&mut self, signal: u8) -> Error {
         let error = Error::interrupted(signal, "the signal came before the ECS task was known");
         self.with_effect(error).await
     }
@@ -150,7 +206,7 @@ impl Launch<'_> {
     }
 
     /// Says what may have been started. After a call without an answer ECS is asked, and what it lists is stopped.
-    async fn with_effect(&mut self, error: Error) -> Error {
+    pub async fn with_effect(&mut self, error: Error) -> Error {
         if !self.unanswered {
             return error.done("the task definition is registered, no ECS task was started");
         }
@@ -179,7 +235,7 @@ impl Launch<'_> {
         error.done(told.join("; "))
     }
 
-    fn warn(&self, message: &str) {
+    pub fn warn(&self, message: &str) {
         self.ui.emit(Event::Warning { message: message.to_owned(), hint: None });
     }
 }

@@ -3,6 +3,7 @@
 //! emits events instead of printing.
 
 pub mod clean;
+pub mod exclusive;
 pub mod find;
 pub mod follow;
 pub mod launch;

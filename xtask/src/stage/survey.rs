@@ -3,13 +3,16 @@
 
 use serde_json::Value;
 
+use crate::aws::clock::Stamp;
 use crate::aws::ecr::TagFact;
 use crate::aws::ecs::Described;
 use crate::aws::{Aws, AwsError};
 use crate::error::{Error, Problem, Result};
+use crate::exclusive::RULES;
 use crate::model::{EcsTask, Facts, Identity, ImageChoice, ImageFact, NewestRevision, Origin, ResolvedTask, Sourced};
 use crate::ours;
 use crate::plan::{self, HASH_LABEL, ecr_host};
+use crate::stage::exclusive::Listing;
 use crate::stage::publish::{self, Destination, ImageInputs};
 
 /// What the first round found.
@@ -22,6 +25,8 @@ pub struct FirstRound {
     newest_revision: Option<NewestRevision>,
     service_tasks: Vec<String>,
     family_tasks: Vec<String>,
+    /// Before the family's were listed.
+    asked: Stamp,
     warnings: Vec<String>,
 }
 
@@ -32,6 +37,8 @@ pub struct Surveyed {
     pub facts: Facts,
     /// The ECS tasks of the family that are not STOPPED.
     pub alive: Vec<EcsTask>,
+    /// All that ECS lists of the family, where at most one may run at a time.
+    pub listing: Option<Listing>,
 }
 
 /// The family that a task's revisions are registered in.
@@ -45,6 +52,7 @@ pub async fn first(aws: &Aws, task: &ResolvedTask) -> Result<FirstRound> {
     let cluster = cluster(task)?;
     plan::guard_places(&task.environment.value, settings, &aws.region.value)?;
     let family = family(task);
+    let asked = Stamp::now();
     let (identity, service, newest, base, listed, of_family) = tokio::join!(
         aws.caller_identity(),
         async {
@@ -66,7 +74,7 @@ pub async fn first(aws: &Aws, task: &ResolvedTask) -> Result<FirstRound> {
                 _ => Ok(Vec::new()),
             }
         },
-        aws.family_tasks(&cluster.value, &family, false),
+        aws.family_tasks(&cluster.value, &family, RULES.lists[0]),
     );
     // Credentials that don't work fail every read; the identity says it best.
     let identity = identity.map_err(|it| unread(it.problem("ask AWS who calls", None)))?;
@@ -107,13 +115,13 @@ pub async fn first(aws: &Aws, task: &ResolvedTask) -> Result<FirstRound> {
     let family_tasks = match of_family {
         Ok(arns) => arns,
         // Who may not look can run all the same: what it looks for is rare.
-        Err(error) if error.is("AccessDeniedException") => {
+        Err(error) if error.is("AccessDeniedException") && !is_single(task) => {
             warnings.push(format!("cannot look whether `{}` still runs: {}", task.task, error.cause()));
             Vec::new()
         }
         Err(error) => return Err(cluster_error(aws, &cluster, &error, "list the task's ECS tasks").await),
     };
-    Ok(FirstRound { identity, service, base, newest_revision, service_tasks, family_tasks, warnings })
+    Ok(FirstRound { identity, service, base, newest_revision, service_tasks, family_tasks, asked, warnings })
 }
 
 /// What else goes into the facts; the caller knows it.
@@ -139,7 +147,8 @@ pub async fn second(aws: &Aws, task: &ResolvedTask, first: FirstRound, around: A
     let mut around = around;
     around.warnings.extend(first.warnings.iter().cloned());
     let newest: Vec<String> = first.family_tasks.iter().take(100).cloned().collect();
-    let (base, running, alive, image) = tokio::join!(
+    let family = family(task);
+    let (base, running, alive, stopped, image) = tokio::join!(
         async {
             match (&first.base, &of_service) {
                 (Some(base), _) => Ok(Some(base.clone())),
@@ -159,8 +168,19 @@ pub async fn second(aws: &Aws, task: &ResolvedTask, first: FirstRound, around: A
                 arns => aws.describe_tasks(&cluster.value, arns).await,
             }
         },
+        async {
+            match is_single(task) {
+                true => aws.family_tasks(&cluster.value, &family, RULES.lists[1]).await.map(Some),
+                false => Ok(None),
+            }
+        },
         image_fact(aws, task, &first.identity, around.inputs.as_ref()),
     );
+    let stopped = stopped.map_err(|it| unread(it.problem("list the task's ECS tasks", None)))?;
+    let listing = stopped.map(|stopped| {
+        let arns = first.family_tasks.iter().cloned().chain(stopped).collect();
+        Listing { asked: first.asked, arns }
+    });
     let answer = base
         .map_err(|it| {
             let span = task.settings.service.as_ref().and_then(Sourced::span);
@@ -197,7 +217,7 @@ pub async fn second(aws: &Aws, task: &ResolvedTask, first: FirstRound, around: A
         cluster: cluster.value,
         service: first.service,
         base,
-        family: family(task),
+        family,
         newest_revision: first.newest_revision,
         running_platform: running.iter().find_map(|it| it.platform.clone()),
         image,
@@ -206,7 +226,12 @@ pub async fn second(aws: &Aws, task: &ResolvedTask, first: FirstRound, around: A
         ci_job: around.ci_job,
         warnings: around.warnings,
     };
-    Ok(Surveyed { facts, alive })
+    Ok(Surveyed { facts, alive, listing })
+}
+
+/// Whether the ECS tasks that have stopped count, too.
+fn is_single(task: &ResolvedTask) -> bool {
+    task.exclusive || task.once
 }
 
 /// Those that ECS knows.

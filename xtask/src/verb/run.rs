@@ -6,18 +6,23 @@ use crate::aws::Aws;
 use crate::cx::{Cx, TasksFile};
 use crate::error::{Error, ErrorKind, Problem, Result, exit};
 use crate::event::Event;
+use crate::exclusive::once::Same;
+use crate::exclusive::{EXCLUSIVE, Place as ExclusivePlace};
 use crate::flags::{self, Everywhere, Format};
 use crate::follow::{Target, words as words_of_duration};
 use crate::model::{
-    EcsTask, Ending, ImageChoice, Outcome, Plan, PlannedImage, ResolvedTask, Runner, Settings, Sourced, Timings,
+    EcsTask, Ending, Facts, ImageChoice, Outcome, Plan, PlannedImage, ResolvedTask, Runner, Settings, Sourced, Timings,
 };
 use crate::ours::{self, Kin, Starting};
 use crate::plan;
 use crate::resolve::{self, Place};
+use crate::stage::exclusive::Wish;
 use crate::stage::find::{Found, Ground};
+use crate::stage::launch::{Order, Settled};
+use crate::stage::local::Locked;
 use crate::stage::register::TaskDefinition;
 use crate::stage::survey::Surveyed;
-use crate::stage::{follow, launch, local, publish, register, survey};
+use crate::stage::{exclusive, follow, launch, local, publish, register, survey};
 use crate::tools::{git, signals::Signals};
 use crate::ui::Ui;
 use crate::verb::conclude::{conclude, or_signal};
@@ -83,6 +88,11 @@ impl Run<'_> {
             let message = format!("--detach works on ECS only, and `{}` runs on this machine", task.environment.value);
             return Err(Problem::new(message).at(task.environment.span()).refused());
         }
+        if self.flags.start_another && (task.exclusive || task.once) {
+            let message = format!("--start-another: at most one ECS task of `{}` may run at a time", task.task);
+            let span = task.settings.exclusive.as_ref().and_then(Sourced::span);
+            return Err(Problem::new(message).at(span).hint("leave it out").refused());
+        }
         Ok(())
     }
 
@@ -112,6 +122,14 @@ impl Run<'_> {
         }
         local::check(task)?;
         self.confirm(task, None, signals).await?;
+        // Held until the task has ended.
+        let _lock = match task.exclusive {
+            true => match local::lock(&self.cx.root, task, &self.run_id, &logs::now().to_string())? {
+                Locked::Ours(lock) => Some(lock),
+                Locked::Held(holder) => return Ok(self.already_running(task, &holder)),
+            },
+            false => None,
+        };
         let run = local::Run {
             id: self.run_id.clone(),
             commit: git::commit(&self.cx.sh, &self.cx.root).await,
@@ -130,6 +148,21 @@ impl Run<'_> {
         let exit_code = ending.exit_code;
         ui.emit(Event::Finished(Box::new(ending)));
         Ok(exit_code)
+    }
+
+    /// Another process of this machine runs it.
+    fn already_running(&self, task: &ResolvedTask, holder: &str) -> u8 {
+        let exit_code = exit::FAILED;
+        self.cx.ui.emit(Event::Finished(Box::new(Ending {
+            outcome: Outcome::AlreadyRunning,
+            exit_code,
+            run_id: self.run_id.clone(),
+            explanation: Some(format!("`{}` runs already in `{}`: {holder}", task.task, task.environment.value)),
+            hint: Some("wait for its end and run again".to_owned()),
+            timings: Timings { total: Some(self.start.elapsed().as_secs_f64()), ..Timings::default() },
+            ..Ending::default()
+        })));
+        exit_code
     }
 
     /// What docker runs, and how long its build took, in seconds.
@@ -164,7 +197,26 @@ impl Run<'_> {
         for warning in &plan.warnings {
             warn(ui, warning);
         }
-        if let Some(exit_code) = self.beside(&aws, task, &plan, surveyed, signals).await? {
+        let Surveyed { facts, alive, listing } = surveyed;
+        let there = There { aws: &aws, task, facts: &facts };
+        let look = match listing {
+            Some(listing) => {
+                let look = async {
+                    let look = exclusive::describe(&aws, &facts.cluster, listing).await;
+                    look.map_err(|it| it.problem("look who holds the place", None).failed())
+                };
+                Some(or_signal(look, signals).await?)
+            }
+            None => None,
+        };
+        let is_single = look.is_some();
+        if let (Some(look), Some(wish)) = (&look, self.wish_of_plan(&there, &plan))
+            && let Some(settled) = exclusive::early(&aws, &wish, look)?
+            && let Some(exit_code) = self.not_started(&there, Some(&wish), &settled, signals).await?
+        {
+            return Ok(exit_code);
+        }
+        if !is_single && let Some(exit_code) = self.beside(&there, &plan, &alive, signals).await? {
             return Ok(exit_code);
         }
         if self.flags.dry_run {
@@ -185,7 +237,21 @@ impl Run<'_> {
         let cluster = plan.run_task.get("cluster").and_then(|it| it.as_str()).unwrap_or_default().to_owned();
         let stop_run = format!("stop --run {}", self.run_id);
         let stop_run = reach::again(self.everywhere, &task.environment.value, &stop_run);
-        let running = launch::launch(&aws, ui, &plan, &definition, &cluster, &stop_run, signals).await?;
+        let wish = self.wish(&there, &plan, &image.reference, Some(&definition.arn));
+        let order = Order {
+            plan: &plan,
+            definition: &definition,
+            cluster: &cluster,
+            stop_run: &stop_run,
+            single: wish.clone().zip(look),
+        };
+        let running = match launch::launch(&aws, ui, order, signals).await? {
+            Settled::Running(running) => running,
+            settled => {
+                let ended = self.not_started(&there, wish.as_ref(), &settled, signals).await?;
+                return Ok(ended.unwrap_or(exit::FAILED));
+            }
+        };
         let by_hand = attach::by_hand(self.everywhere, &task.environment.value, &running.task);
         let mut ending = self.ending(&definition, running.task.arn.clone(), &image);
         if self.flags.detach && running.signal.is_none() {
@@ -260,13 +326,12 @@ impl Run<'_> {
     /// says how to go on, and it fails only for as long as the ECS task runs. The same `--run-id` is the same run: that one is followed at once.
     async fn beside(
         &self,
-        aws: &Aws,
-        task: &ResolvedTask,
+        there: &There<'_>,
         plan: &Plan,
-        surveyed: Surveyed,
+        alive: &[EcsTask],
         signals: &mut Signals,
     ) -> Result<Option<u8>> {
-        let Surveyed { facts, alive } = surveyed;
+        let There { task, facts, .. } = there;
         let starting = Starting {
             run_id: &self.run_id,
             caller: &facts.identity.arn,
@@ -281,7 +346,7 @@ impl Run<'_> {
         };
         let ui = &self.cx.ui;
         let environment = &task.environment.value;
-        let what = described(found, &task.task, task.timeout.as_ref().map(|it| it.value));
+        let what = described(found, task, "still runs, with the same command and variables");
         if self.flags.dry_run || (self.flags.start_another && kin == Kin::Twin) {
             warn(ui, &what);
             return Ok(None);
@@ -309,12 +374,99 @@ impl Run<'_> {
                 _ => return Err(Error::refused(format!("nothing was started in `{environment}`"))),
             }
         }
+        self.follow(there, found, signals).await.map(Some)
+    }
+
+    /// Follows an ECS task that this process did not start: what `attach` does.
+    async fn follow(&self, there: &There<'_>, found: &EcsTask, signals: &mut Signals) -> Result<u8> {
+        let There { aws, task, facts } = there;
+        let ui = &self.cx.ui;
+        if self.flags.detach && !found.is_stopped() {
+            let mut ending = attach::ending(found);
+            (ending.outcome, ending.exit_code) = (Outcome::Detached, exit::OK);
+            ending.explanation = Some(attach::by_hand(self.everywhere, &task.environment.value, found));
+            ending.timings.total = Some(self.start.elapsed().as_secs_f64());
+            ui.emit(Event::Finished(Box::new(ending)));
+            return Ok(exit::OK);
+        }
         let settings = Settings { account: None, ..task.settings.clone() };
         let cluster = Sourced::default(facts.cluster.clone());
         let place = Place { cluster, settings, tasks: Vec::new() };
-        let ground = Ground { aws: aws.clone(), environment: environment.clone(), place };
+        let ground = Ground { aws: (*aws).clone(), environment: task.environment.value.clone(), place };
         let found = Found { ground: &ground, name: task.task.clone(), task: found.clone() };
-        attach::follow_found(&found, self.everywhere, ui, signals).await.map(Some)
+        attach::follow_found(&found, self.everywhere, ui, signals).await
+    }
+
+    /// What is wanted as far as the plan knows it, before anything is built.
+    fn wish_of_plan(&self, there: &There<'_>, plan: &Plan) -> Option<Wish> {
+        match &plan.image {
+            PlannedImage::Use { reference } => {
+                let (_, hash) = plan::definition_with_image(plan, reference);
+                let equal = plan.newest_revision.as_ref().filter(|it| it.ours && it.hash.as_deref() == Some(&hash));
+                self.wish(there, plan, reference, equal.map(|it| it.arn.as_str()))
+            }
+            // An image that is not built yet cannot have run.
+            _ => there.task.exclusive.then(|| Wish { place: there.place(EXCLUSIVE), same: None }),
+        }
+    }
+
+    /// What is wanted of the place where at most one may run at a time. `None`: any number may run.
+    fn wish(&self, there: &There<'_>, plan: &Plan, image: &str, definition: Option<&str>) -> Option<Wish> {
+        let same = || {
+            let (_, hash) = plan::definition_with_image(plan, image);
+            Same::new(&plan.container, &plan.run_task, image, &hash, definition)
+        };
+        let same = there.task.once.then(same);
+        match (there.task.exclusive, &same) {
+            (true, _) => Some(Wish { place: there.place(EXCLUSIVE), same }),
+            (false, Some(it)) => Some(Wish { place: there.place(&it.place()), same }),
+            (false, None) => None,
+        }
+    }
+
+    /// Somebody else's ECS task runs, or has done it already. `None`: that is only said, in a dry run.
+    async fn not_started(
+        &self,
+        there: &There<'_>,
+        wish: Option<&Wish>,
+        settled: &Settled,
+        signals: &mut Signals,
+    ) -> Result<Option<u8>> {
+        let ui = &self.cx.ui;
+        let (found, is_done) = match settled {
+            Settled::Held(found) => (found, false),
+            Settled::Suffices(found) => (found, true),
+            Settled::Running(_) => return Ok(None),
+        };
+        let is_same = is_done || (self.flags.once && wish.is_some_and(|it| it.is_same(found)));
+        let state = match (is_done, is_same) {
+            (true, _) => "has succeeded already, with the same image, command, variables and commit",
+            (false, true) => "runs already, with the same image, command, variables and commit",
+            (false, false) => "runs already",
+        };
+        let what = described(found, there.task, state);
+        if self.flags.dry_run {
+            warn(ui, &what);
+            return Ok(None);
+        }
+        // The same run id is the same run: its process is gone, or it was started twice.
+        let is_this_run = ours::run_id(found) == Some(self.run_id.as_str());
+        if is_same || is_this_run || self.flags.attach_if_running {
+            warn(ui, &what);
+            return self.follow(there, found, signals).await.map(Some);
+        }
+        let mut ending = attach::ending(found);
+        ending.outcome = Outcome::AlreadyRunning;
+        ending.run_id.clone_from(&self.run_id);
+        ending.explanation = Some(what);
+        let line = |verb: &str| {
+            reach::again(self.everywhere, &there.task.environment.value, &format!("{verb} {}", found.id()))
+        };
+        ending.hint = Some(format!("follow it with `{}`, or run with --attach-if-running", line("attach")));
+        ending.timings.total = Some(self.start.elapsed().as_secs_f64());
+        let exit_code = ending.exit_code;
+        ui.emit(Event::Finished(Box::new(ending)));
+        Ok(Some(exit_code))
     }
 
     /// Asks for the environment's name where that is protected.
@@ -358,22 +510,39 @@ impl Run<'_> {
     }
 }
 
-/// An ECS task that still runs, in a sentence that says what ECS cannot tell.
-fn described(task: &EcsTask, name: &str, timeout: Option<std::time::Duration>) -> String {
+/// What a run's decisions on ECS need.
+struct There<'a> {
+    aws: &'a Aws,
+    task: &'a ResolvedTask,
+    facts: &'a Facts,
+}
+
+impl There<'_> {
+    /// A place of the task, by its name. The cluster is written the same by every caller.
+    fn place(&self, name: &str) -> ExclusivePlace {
+        ExclusivePlace {
+            cluster: plan::cluster_arn(self.facts),
+            family: self.facts.family.clone(),
+            name: name.to_owned(),
+        }
+    }
+}
+
+/// An ECS task that somebody started, in a sentence that says what ECS cannot tell. `state`: what it does or did.
+fn described(found: &EcsTask, of: &ResolvedTask, state: &str) -> String {
+    let (task, name) = (found, &of.task);
     let now = logs::now();
     let by = ours::run_by(task).map(ours::caller).unwrap_or("somebody");
     let age = task.created_at.and_then(|it| std::time::Duration::try_from_secs_f64(now.seconds_since(it)).ok());
     let ago = age.map(|it| format!(" {} ago", words_of(it))).unwrap_or_default();
     let run = ours::run_id(task).map(|it| format!(", run {it}")).unwrap_or_default();
     let commit = ours::commit(task).map(|it| format!(", commit {it}")).unwrap_or_default();
-    let followed = match ours::overdue(task, timeout, now) {
-        Some(overdue) => format!("nobody follows it: it is over its timeout by {}", words_of(overdue)),
-        None => "whether a process follows it, ECS does not know".to_owned(),
+    let followed = match ours::overdue(task, of.timeout.as_ref().map(|it| it.value), now) {
+        Some(overdue) => format!("; nobody follows it: it is over its timeout by {}", words_of(overdue)),
+        None if task.is_stopped() => String::new(),
+        None => "; whether a process follows it, ECS does not know".to_owned(),
     };
-    format!(
-        "`{name}` still runs, with the same command and variables: ECS task {}, started by {by}{ago}{run}{commit}; {followed}",
-        task.id()
-    )
+    format!("`{name}` {state}: ECS task {}, started by {by}{ago}{run}{commit}{followed}", task.id())
 }
 
 fn words_of(time: std::time::Duration) -> String {

@@ -17,6 +17,8 @@ mod clean;
 mod completion;
 mod ecs;
 mod events;
+mod exclusive;
+mod exclusivity;
 mod expect;
 mod fake;
 mod fake_tests;

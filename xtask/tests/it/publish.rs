@@ -228,6 +228,8 @@ async fn act(job: &Value, root: &Path) -> Result<Value, Error> {
         on_interrupt: OnInterrupt::Stop,
         protected: false,
         rebuild,
+        exclusive: false,
+        once: false,
         settings: Settings::default(),
         warnings: Vec::new(),
     };

@@ -16,6 +16,7 @@ const FLOORS: &[&[&str]] = &[
         "fingerprint",
         "plan",
         "ours",
+        "exclusive",
         "follow",
         "session",
         "verdict",

@@ -101,6 +101,8 @@ impl Case {
             on_interrupt: OnInterrupt::Stop,
             protected: false,
             rebuild: false,
+            exclusive: false,
+            once: false,
             settings,
             warnings: Vec::new(),
         };

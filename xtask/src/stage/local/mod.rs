@@ -8,6 +8,7 @@
 
 mod docker;
 mod host;
+mod lock;
 mod output;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::tools::{Ended, Signals, signals};
 
 pub use docker::docker;
 pub use host::host;
+pub use lock::{Locked, lock};
 
 /// How long a task may take to end after it was asked to: ECS's own default.
 pub const GRACE: Duration = Duration::from_secs(30);
@@ -118,6 +120,10 @@ pub fn plan_lines(task: &ResolvedTask) -> Vec<PlanLine> {
     }
     if task.interactive {
         line("interactive", "true".to_owned(), String::new());
+    }
+    if task.exclusive {
+        let origin = task.settings.exclusive.as_ref().map(|it| it.origin.to_string()).unwrap_or_default();
+        line("exclusive", "one at a time on this machine".to_owned(), origin);
     }
     if let Some(timeout) = &task.timeout {
         line("timeout", plan::duration(timeout.value), timeout.origin.to_string());

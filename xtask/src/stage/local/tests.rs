@@ -21,6 +21,8 @@ pub(super) fn task(runner: Runner) -> ResolvedTask {
         on_interrupt: OnInterrupt::Stop,
         protected: false,
         rebuild: false,
+        exclusive: false,
+        once: false,
         settings: Settings::default(),
         warnings: Vec::new(),
     }

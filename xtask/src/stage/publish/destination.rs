@@ -150,6 +150,8 @@ mod tests {
                 on_interrupt: OnInterrupt::Stop,
                 protected: false,
                 rebuild: false,
+                exclusive: false,
+                once: false,
                 settings: Settings::default(),
                 warnings: Vec::new(),
             };

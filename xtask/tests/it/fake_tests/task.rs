@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use xtask::aws::Aws;
 use xtask::aws::ecs::{Described, Failure, Launched};
+use xtask::exclusive::Desired;
 use xtask::model::EcsTask;
 
 use super::{app, changed, run_task, staging, with_client};
@@ -15,7 +16,7 @@ use crate::fake::{ContainerLife, Fake, Life, Moment, OnSigterm};
 async fn launch(aws: &Aws) -> EcsTask {
     match aws.run_task(&run_task()).await.unwrap() {
         Launched::Task(task) => *task,
-        Launched::Failures(failures) => panic!("{failures:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -101,17 +102,15 @@ fn a_token_starts_one_task() {
         let first = changed(run_task(), &[("/clientToken", json!("token-1"))]);
         let arn = async |request: &Value| match aws.run_task(request).await.unwrap() {
             Launched::Task(task) => task.arn,
-            Launched::Failures(failures) => panic!("{failures:?}"),
+            other => panic!("{other:?}"),
         };
         let one = arn(&first).await;
         assert_eq!(arn(&first).await, one);
         followed(fake, aws, &one).await;
         assert_eq!(arn(&first).await, one, "also when it has stopped");
         let other = changed(first.clone(), &[("/startedBy", json!("xtask/db-migrate/other"))]);
-        let conflict = aws.run_task(&other).await.unwrap_err();
-        assert!(conflict.is("ConflictException"), "{conflict:?}");
-        let answer: Value = serde_json::from_str(&fake.records().last().unwrap().answer).unwrap();
-        assert_eq!(answer["resourceIds"], json!([one]));
+        let conflict = aws.run_task(&other).await.unwrap();
+        assert!(matches!(&conflict, Launched::Conflict(arns) if *arns == [one.clone()]), "{conflict:?}");
         assert_ne!(arn(&changed(other, &[("/clientToken", json!("token-2"))])).await, one);
         assert_eq!(fake.started().len(), 2);
         fake.advance(3_590_000);
@@ -295,8 +294,8 @@ fn lists_say_what_is_desired() {
         arns.reverse();
         assert_eq!(by().await, arns);
         aws.stop_task("staging", &arns[0], "x").await.unwrap();
-        assert_eq!(aws.family_tasks("staging", "app", true).await.unwrap(), arns[..1]);
-        let running = aws.family_tasks("staging", "app", false).await.unwrap();
+        assert_eq!(aws.family_tasks("staging", "app", Desired::Stopped).await.unwrap(), arns[..1]);
+        let running = aws.family_tasks("staging", "app", Desired::Running).await.unwrap();
         assert_eq!(running.len(), 3, "those of the service too");
         assert_eq!(by().await, arns[1..]);
         assert!(aws.tasks_started_by("elsewhere", "x").await.unwrap_err().is("ClusterNotFoundException"));
