@@ -66,24 +66,39 @@ Examples:
   cargo xtask help events                        what --format json prints
   cargo xtask help events --format json          the same as a JSON schema; tasks.toml has one too";
 
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  cargo xtask check -e staging                   everything that a run would need
+  cargo xtask check -e staging db-migrate        of this task";
+
 const CHECK_HELP: &str = "\
-Network, roles and secrets are read by the aws CLI, with the environment's profile, region and endpoint;
-where it is not on PATH they are skipped, and the output says so.
+Network, roles and secrets are read by the aws CLI, with the environment's
+profile, region and endpoint; where it is not on PATH they are skipped, and the
+output says so.
 
 Exit codes: 0 nothing failed; 1 something did; 2 wrong usage.";
 
-const POLICY_HELP: &str = "\
+const POLICY_EXAMPLES: &str = "\
 Examples:
   cargo xtask policy -e staging                  of everything that may run there
   cargo xtask policy -e staging db-migrate > policy.json
   cargo xtask policy -e production --trust github:acme/app > trust.json
-  cargo xtask policy -e staging --trust github:acme/app:ref:refs/heads/main
+  cargo xtask policy -e staging --trust github:acme/app:ref:refs/heads/main";
 
-What is already in AWS is read for it: the service, its task definition and their roles.";
+const POLICY_HELP: &str = "\
+What is already in AWS is read for it: the service, its task definition and
+their roles.";
+
+const CLEAN_EXAMPLES: &str = "\
+Examples:
+  cargo xtask clean -e staging --dry-run         what would go
+  cargo xtask clean -e staging --keep 3";
 
 const CLEAN_HELP: &str = "\
-Only revisions with the tag xtask=1 in the families of tasks.toml, never one that a service or an ECS
-task of any cluster in the region still uses. Images are left to ECR's lifecycle rules.";
+Only revisions with the tag xtask=1 in the families of tasks.toml, never one that
+a service or an ECS task of any cluster in the region still uses. Images are left
+to ECR's lifecycle rules.";
+
 const ATTACH_EXAMPLES: &str = "\
 Examples:
   cargo xtask attach db-migrate -e staging       the newest of that task
@@ -317,7 +332,7 @@ pub struct Help {
 
 /// `check`
 #[derive(Debug, Clone, Default, Args)]
-#[command(after_help = CHECK_HELP)]
+#[command(before_help = CHECK_EXAMPLES, after_help = CHECK_HELP)]
 pub struct Check {
     /// Only these tasks [default: all that may run in the environment]
     #[arg(value_name = "TASK")]
@@ -326,7 +341,7 @@ pub struct Check {
 
 /// `policy`
 #[derive(Debug, Clone, Default, Args)]
-#[command(after_help = POLICY_HELP)]
+#[command(before_help = POLICY_EXAMPLES, after_help = POLICY_HELP)]
 pub struct Policy {
     /// Only these tasks [default: all that may run in the environment]
     #[arg(value_name = "TASK")]
@@ -338,7 +353,7 @@ pub struct Policy {
 
 /// `clean`
 #[derive(Debug, Clone, Args)]
-#[command(after_help = CLEAN_HELP)]
+#[command(before_help = CLEAN_EXAMPLES, after_help = CLEAN_HELP)]
 pub struct Clean {
     /// Only these tasks [default: all of tasks.toml]
     #[arg(value_name = "TASK")]

@@ -38,7 +38,7 @@ pub fn candidates(words: &[String], config: Option<&Config>, ids: KnownIds<'_>) 
                 all = flags(&root, line.command);
             } else if line.verb.is_none() {
                 all = verbs(&root);
-            } else if let Some(argument) = line.command.get_positionals().nth(line.n_positionals)
+            } else if let Some(argument) = positional(line.command, line.n_positionals)
                 && !argument.is_last_set()
             {
                 all = values(line.command, argument.get_id().as_str(), config, &line, ids);
@@ -124,6 +124,12 @@ fn read<'a>(root: &'a Command, before: &[String]) -> Line<'a> {
     line
 }
 
+/// The positional argument in that place; the last one may stand there again and again.
+fn positional(command: &Command, place: usize) -> Option<&clap::Arg> {
+    let repeats = |it: &&clap::Arg| matches!(it.get_action(), clap::ArgAction::Append);
+    command.get_positionals().nth(place).or_else(|| command.get_positionals().last().filter(repeats))
+}
+
 /// The flag that a word names: `-e`, `--env`, `--env=x`. The root's flags are everywhere.
 fn argument<'a>(root: &'a Command, command: &'a Command, word: &str) -> Option<&'a clap::Arg> {
     let name = word.split('=').next().unwrap_or(word);
@@ -187,7 +193,8 @@ fn values(command: &Command, id: &str, config: Option<&Config>, line: &Line<'_>,
                 .map(|word| Candidate { word, help: String::new() })
                 .collect()
         }
-        ("task", Some(config)) => config
+        // `tasks`: of a verb that takes several.
+        ("task" | "tasks", Some(config)) => config
             .tasks
             .iter()
             .filter(|it| match (&line.environment, &it.environments) {

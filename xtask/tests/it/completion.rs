@@ -120,6 +120,7 @@ fn completes(shell: Shell) {
         "cargo xtask comp\tfi\t",
         "cargo xtask help exit\t",
         "cargo xtask --format js\tlist",
+        "cargo xtask check db-m\tcon\t-e st\t",
         // The task's own arguments are none of ours.
         "cargo xtask run console -- db-m\t",
     ];
@@ -132,6 +133,7 @@ fn completes(shell: Shell) {
         "xtask completions fish",
         "xtask help exit-codes",
         "xtask --format json list",
+        "xtask check db-migrate console -e staging",
         "xtask run console -- db-m",
     ];
     assert_eq!(calls, expected, "{shell:?}");
