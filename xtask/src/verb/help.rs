@@ -95,8 +95,11 @@ Precedence, strongest first: a flag, [tasks.X.on.ENV], [tasks.X], [environments.
 Tables of names (variables, secrets, tags, build-args) merge by name, everything else replaces.
 "#;
 
-/// The parts of the reference: a title, and the keys that stand there.
-const PARTS: &[(&str, fn(&Key) -> bool)] = &[
+/// A part of the reference: its title, and which keys stand there.
+type Part = (&'static str, fn(&Key) -> bool);
+
+/// The parts of the reference.
+const PARTS: &[Part] = &[
     ("The top of the file", |it| it.layers == [Layer::Root]),
     ("[images.X]", |it| it.layers.contains(&Layer::Image)),
     ("[tasks.X] only", |it| it.layers == [Layer::Task]),

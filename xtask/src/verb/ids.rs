@@ -112,8 +112,8 @@ impl Ids {
     /// Looks, and leaves the list.
     pub async fn look(&self, file: &TasksFile, everywhere: &Everywhere, ui: &Ui) -> Result<()> {
         let look = async {
-            let grounds = reach::grounds(file, everywhere, ui).await?;
-            let found = find::list(&grounds, None).await?;
+            let grounds = Box::pin(reach::grounds(file, everywhere, ui)).await?;
+            let found = Box::pin(find::list(&grounds, None)).await?;
             Ok::<_, crate::error::Error>(
                 found
                     .iter()
@@ -127,7 +127,7 @@ impl Ids {
                     .collect::<Vec<_>>(),
             )
         };
-        let known = match tokio::time::timeout(PATIENCE, look).await {
+        let known = match Box::pin(tokio::time::timeout(PATIENCE, look)).await {
             Ok(known) => known?,
             Err(_) => return Ok(()),
         };

@@ -1,5 +1,7 @@
 //! `--if-changed`: what it says, its outcome, and that nothing runs.
 
+use xtask::model::Outcome;
+
 use crate::ecs;
 use crate::harness::{Docker, Test};
 
@@ -34,7 +36,7 @@ fn a_branch_that_does_not_touch_it_runs_nothing() {
     let ran = test.run(&format!("{RUN} --format json")).code(0);
     let last = String::from_utf8(ran.stdout).unwrap();
     let last: serde_json::Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
-    assert_eq!((&last["outcome"], &last["exit_code"]), (&"skipped".into(), &0.into()));
+    assert_eq!((&last["outcome"], &last["exit_code"]), (&Outcome::Skipped.as_str().into(), &0.into()));
     // Neither AWS nor docker was asked.
     assert_eq!(fake.operations(), [""; 0]);
     assert!(test.docker_calls().is_empty());

@@ -234,8 +234,8 @@ fn ecs_tasks_complete_from_a_list_that_is_looked_up_in_the_background() {
     let (test, id) = with_a_running_task(&fake);
     // Nobody has looked yet; the shell does not wait.
     assert_eq!(complete(&test, &["attach", "-e", "staging", ""]).0, [""; 0]);
-    assert_eq!(complete_until_known(&test, &["attach", "-e", "staging", ""]), [id.clone()]);
-    assert_eq!(complete(&test, &["stop", "-e", "staging", &id[..3]]).0, [id.clone()]);
+    assert_eq!(complete_until_known(&test, &["attach", "-e", "staging", ""]), [id.as_str()]);
+    assert_eq!(complete(&test, &["stop", "-e", "staging", &id[..3]]).0, [id.as_str()]);
     assert_eq!(complete(&test, &["logs", "--env=staging", "x"]).0, [""; 0]);
     assert_eq!(complete(&test, &["stop", "-e", "staging", "--run", "ni"]).0, ["nightly-7"]);
     // What it is stands beside it; the list is the user's own.

@@ -12,7 +12,14 @@ pub fn check_events(stdout: &[u8]) {
         let text = std::fs::read_to_string(path).expect("the schema is in the repository");
         serde_json::from_str(&text).expect("it is JSON")
     });
-    for (index, line) in String::from_utf8_lossy(stdout).lines().enumerate() {
+    let text = String::from_utf8_lossy(stdout);
+    let n_lines = text.lines().count();
+    for (index, line) in text.lines().enumerate() {
+        // Of hundreds of thousands of lines of output the first and the last thousand.
+        let inside = index > 1000 && index + 1000 < n_lines;
+        if inside && line.starts_with("{\"event\":\"log\",\"time\":") {
+            continue;
+        }
         let event: Value = serde_json::from_str(line).unwrap_or_else(|it| panic!("not JSON: {it}\n{line}"));
         // The one of its own kind: what is wrong then says it better than the whole schema.
         let kind = event["event"].as_str().unwrap_or_default();

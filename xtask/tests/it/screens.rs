@@ -221,7 +221,11 @@ fn a_dry_run() {
 fn a_run_on_this_machine_and_help() {
     let fake = ecs::account();
     screen("host", &world(&fake), &[], "run hello -e local --run-id r1", 0);
-    screen("help", &world(&fake), &[], "run -h", 0);
+    let test = world(&fake);
+    let Some(tmux) = Tmux::start(&test, 80, &[], "run -h") else { return };
+    let shown = tmux.end(0);
+    assert!(shown.lines().all(|it| it.trim_end().chars().count() <= 80), "{shown}");
+    assert!(shown.contains("\nExamples:\n  cargo xtask run db-migrate -e staging\n"), "{shown}");
 }
 
 /// No line of the status is longer than the terminal, however narrow: it would be drawn below itself again and again.

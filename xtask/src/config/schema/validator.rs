@@ -37,7 +37,8 @@ fn keyword_is_broken(
     value: &Value,
     place: &str,
 ) -> Option<String> {
-    let told = |holds: bool, what: String| (!holds).then(|| format!("{place}: {value} {what}"));
+    // The words are made only where something is wrong: logs have hundreds of thousands of lines.
+    let told = |holds: bool, what: std::fmt::Arguments<'_>| (!holds).then(|| format!("{place}: {value} {what}"));
     let inner = |schema: &Value, value: &Value, step: &str| check(root, schema, value, &format!("{place}/{step}"));
     let number = rule.as_f64().unwrap_or_default();
     match keyword {
@@ -58,19 +59,19 @@ fn keyword_is_broken(
                 other => panic!("type {other}"),
             };
             let holds = rule.as_array().map_or_else(|| is(rule), |it| it.iter().any(is));
-            told(holds, format!("is not of type {rule}"))
+            told(holds, format_args!("is not of type {rule}"))
         }
-        "enum" => told(list(rule).contains(value), format!("is none of {rule}")),
-        "const" => told(rule == value, format!("is not {rule}")),
-        "not" => told(check(root, rule, value, place).is_some(), format!("is what it must not be: {rule}")),
+        "enum" => told(list(rule).contains(value), format_args!("is none of {rule}")),
+        "const" => told(rule == value, format_args!("is not {rule}")),
+        "not" => told(check(root, rule, value, place).is_some(), format_args!("is what it must not be: {rule}")),
         "allOf" => list(rule).iter().find_map(|it| check(root, it, value, place)),
         "anyOf" => {
-            told(list(rule).iter().any(|it| check(root, it, value, place).is_none()), format!("is none of {rule}"))
+            told(list(rule).iter().any(|it| check(root, it, value, place).is_none()), format_args!("is none of {rule}"))
         }
         "oneOf" => {
             let wrongs: Vec<Option<String>> = list(rule).iter().map(|it| check(root, it, value, place)).collect();
             let fits = wrongs.iter().filter(|it| it.is_none()).count();
-            told(fits == 1, format!("fits {fits} instead of one: {wrongs:?}"))
+            told(fits == 1, format_args!("fits {fits} instead of one: {wrongs:?}"))
         }
         "if" => {
             let branch = if check(root, rule, value, place).is_none() { "then" } else { "else" };
@@ -80,20 +81,20 @@ fn keyword_is_broken(
         "pattern" => {
             let text = value.as_str()?;
             let pattern = regex(rule.as_str().expect("a pattern is a string"));
-            told(pattern.is_match(text), format!("does not fit {rule}"))
+            told(pattern.is_match(text), format_args!("does not fit {rule}"))
         }
-        "minLength" => told(value.as_str()?.chars().count() as f64 >= number, format!("is shorter than {rule}")),
-        "maxLength" => told(value.as_str()?.chars().count() as f64 <= number, format!("is longer than {rule}")),
+        "minLength" => told(value.as_str()?.chars().count() as f64 >= number, format_args!("is shorter than {rule}")),
+        "maxLength" => told(value.as_str()?.chars().count() as f64 <= number, format_args!("is longer than {rule}")),
         "format" => match rule.as_str() {
             Some("date-time") => {
-                let shape = Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$").expect("it is one");
-                told(shape.is_match(value.as_str()?), "is not a time".to_owned())
+                let shape = regex(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$");
+                told(shape.is_match(value.as_str()?), format_args!("is not a time"))
             }
             other => panic!("format {other:?}"),
         },
         // Of numbers.
-        "minimum" => told(value.as_f64()? >= number, format!("is below {rule}")),
-        "maximum" => told(value.as_f64()? <= number, format!("is above {rule}")),
+        "minimum" => told(value.as_f64()? >= number, format_args!("is below {rule}")),
+        "maximum" => told(value.as_f64()? <= number, format_args!("is above {rule}")),
         // Of lists.
         "items" => {
             let items = value.as_array()?;
@@ -105,12 +106,12 @@ fn keyword_is_broken(
                 _ => items.iter().enumerate().find_map(|(index, item)| inner(rule, item, &index.to_string())),
             }
         }
-        "minItems" => told(value.as_array()?.len() as f64 >= number, format!("has less than {rule} items")),
-        "maxItems" => told(value.as_array()?.len() as f64 <= number, format!("has more than {rule} items")),
+        "minItems" => told(value.as_array()?.len() as f64 >= number, format_args!("has less than {rule} items")),
+        "maxItems" => told(value.as_array()?.len() as f64 <= number, format_args!("has more than {rule} items")),
         "uniqueItems" => {
             let items = value.as_array()?;
             let twice = items.iter().enumerate().any(|(index, it)| items[..index].contains(it));
-            told(!twice, "has something twice".to_owned())
+            told(!twice, format_args!("has something twice"))
         }
         // Of tables.
         "properties" => {
@@ -129,8 +130,8 @@ fn keyword_is_broken(
             let missing = list(rule).iter().find(|it| !table.contains_key(it.as_str().unwrap_or_default()))?;
             Some(format!("{place}: lacks {missing}"))
         }
-        "minProperties" => told(value.as_object()?.len() as f64 >= number, format!("has less than {rule} keys")),
-        "maxProperties" => told(value.as_object()?.len() as f64 <= number, format!("has more than {rule} keys")),
+        "minProperties" => told(value.as_object()?.len() as f64 >= number, format_args!("has less than {rule} keys")),
+        "maxProperties" => told(value.as_object()?.len() as f64 <= number, format_args!("has more than {rule} keys")),
         other => panic!("this validator does not know the keyword `{other}`"),
     }
 }
