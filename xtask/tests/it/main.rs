@@ -18,6 +18,7 @@ mod completion;
 mod ecs;
 mod events;
 mod exclusive;
+mod exclusive_proof;
 mod exclusivity;
 mod expect;
 mod fake;
