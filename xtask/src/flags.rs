@@ -67,24 +67,40 @@ Examples:
   cargo xtask help events                        what --format json prints
   cargo xtask help events --format json          the same as a JSON schema; tasks.toml has one too";
 
-const CHECK_HELP: &str = "\
-Network, roles and secrets are read by the aws CLI, with the environment's profile, region and endpoint;
-where it is not on PATH they are skipped, and the output says so.
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  cargo xtask check -e staging                   everything that may run there
+  cargo xtask check -e staging db-migrate
+  cargo xtask check -e staging --format json     one object a line";
+
+const CHECK_MORE: &str = "\
+Network, roles and secrets are read by the aws CLI, with the environment's
+profile, region and endpoint; where it is not on PATH they are skipped, and
+the output says so.
 
 Exit codes: 0 nothing failed; 1 something did; 2 wrong usage.";
 
-const POLICY_HELP: &str = "\
+const POLICY_EXAMPLES: &str = "\
 Examples:
   cargo xtask policy -e staging                  of everything that may run there
   cargo xtask policy -e staging db-migrate > policy.json
   cargo xtask policy -e production --trust github:acme/app > trust.json
-  cargo xtask policy -e staging --trust github:acme/app:ref:refs/heads/main
+  cargo xtask policy -e staging --trust github:acme/app:ref:refs/heads/main";
 
-What is already in AWS is read for it: the service, its task definition and their roles.";
+const POLICY_MORE: &str = "\
+What is already in AWS is read for it: the service, its task definition and
+their roles.";
 
-const CLEAN_HELP: &str = "\
-Only revisions with the tag xtask=1 in the families of tasks.toml, never one that a service or an ECS
-task of any cluster in the region still uses. Images are left to ECR's lifecycle rules.";
+const CLEAN_EXAMPLES: &str = "\
+Examples:
+  cargo xtask clean -e staging --dry-run         what would be deleted
+  cargo xtask clean -e staging --keep 10";
+
+const CLEAN_MORE: &str = "\
+Only revisions with the tag xtask=1 in the families of tasks.toml, never one
+that a service or an ECS task of any cluster in the region still uses. Images
+are left to ECR's lifecycle rules.";
+
 const ATTACH_EXAMPLES: &str = "\
 Examples:
   cargo xtask attach db-migrate -e staging       the newest of that task
@@ -317,7 +333,7 @@ pub struct Help {
 
 /// `check`
 #[derive(Debug, Clone, Default, Args)]
-#[command(after_help = CHECK_HELP)]
+#[command(before_help = CHECK_EXAMPLES, after_help = CHECK_MORE)]
 pub struct Check {
     /// Only these tasks [default: all that may run in the environment]
     #[arg(value_name = "TASK")]
@@ -326,7 +342,7 @@ pub struct Check {
 
 /// `policy`
 #[derive(Debug, Clone, Default, Args)]
-#[command(after_help = POLICY_HELP)]
+#[command(before_help = POLICY_EXAMPLES, after_help = POLICY_MORE)]
 pub struct Policy {
     /// Only these tasks [default: all that may run in the environment]
     #[arg(value_name = "TASK")]
@@ -338,7 +354,7 @@ pub struct Policy {
 
 /// `clean`
 #[derive(Debug, Clone, Args)]
-#[command(after_help = CLEAN_HELP)]
+#[command(before_help = CLEAN_EXAMPLES, after_help = CLEAN_MORE)]
 pub struct Clean {
     /// Only these tasks [default: all of tasks.toml]
     #[arg(value_name = "TASK")]

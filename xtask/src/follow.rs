@@ -271,7 +271,7 @@ impl Follow {
                 self.stop_faults = Faults::default();
                 self.describe_at = self.describe_at.map(|at| at.min(now + FAST_STATUS));
             }
-            Fact::StopFailed { cause, trouble } => self.stop_failed(cause, trouble, now, &mut actions),
+            Fact::StopFailed { cause, trouble } => self.stop_failed(&cause, trouble, now, &mut actions),
             Fact::Signal(signal) => self.signal(signal, now, &mut actions),
             Fact::Tick => {}
         }
@@ -308,6 +308,12 @@ impl Follow {
         let limit = if faulty { FAULTY_DRAIN_LIMIT } else { DRAIN_LIMIT };
         let at = self.grown_at.unwrap_or_default().max(over) + limit;
         Some(if self.log_in_flight { at.max(self.log_asked_at + ANSWER_LIMIT) } else { at })
+    }
+
+    /// A read that is due goes first: this process may not have run for a while, and then the time that passed says nothing of the log.
+    fn gives_up(&self, now: Duration) -> bool {
+        let due = !self.log_in_flight && self.log_at.is_some_and(|at| at <= now);
+        !due && self.given_up_at().is_some_and(|at| now >= at)
     }
 
     fn described(&mut self, task: EcsTask, now: Duration, actions: &mut Vec<Action>) {
@@ -382,7 +388,7 @@ impl Follow {
             // It may have begun to write meanwhile, and what it wrote can be read without its status.
             self.log_at = Some(now);
         }
-        if self.describe_faults.to_tell() {
+        if self.describe_faults.is_worth_a_word() {
             let lasts = if lasts > FAST_STATUS { format!(" for {} now", words(lasts)) } else { String::new() };
             let message = format!("cannot ask for the ECS task's status{lasts}: {cause}; trying again");
             let hint = match trouble {
@@ -524,7 +530,7 @@ impl Follow {
             self.pace = (self.pace * 2).min(MOST_PACE);
             self.calm_reads = 0;
         }
-        if self.log_faults.to_tell() {
+        if self.log_faults.is_worth_a_word() {
             let message = format!("cannot read the output: {cause}; trying again");
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
         }
@@ -532,12 +538,12 @@ impl Follow {
         self.log_at = Some(now + if trouble.passes() { pause } else { pause.max(Duration::from_secs(5)) });
     }
 
-    fn stop_failed(&mut self, cause: String, trouble: Trouble, now: Duration, actions: &mut Vec<Action>) {
+    fn stop_failed(&mut self, cause: &str, trouble: Trouble, now: Duration, actions: &mut Vec<Action>) {
         let Stop::Wanted { reason, .. } = &self.stop else { return };
         let pause = self.stop_faults.next(trouble, self.seed, now);
         let lasts = now.saturating_sub(self.stop_faults.since);
         let again = trouble.passes() || (trouble == Trouble::Credentials && (self.target.attended || lasts < EXPIRED));
-        if self.stop_faults.to_tell() || !again {
+        if self.stop_faults.is_worth_a_word() || !again {
             let message = format!("cannot stop the ECS task: {cause}{}", if again { "; trying again" } else { "" });
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
         }
@@ -545,7 +551,7 @@ impl Follow {
             self.stop = Stop::Wanted { reason: reason.clone(), at: now + pause, in_flight: false };
             return;
         }
-        self.stop = Stop::Refused(cause.clone());
+        self.stop = Stop::Refused(cause.to_owned());
         if self.only_stop {
             self.finish(How::Lost(format!("the ECS task was not stopped: {cause}")), actions);
         }
@@ -605,13 +611,13 @@ impl Follow {
                 task.started_at.is_none()
                     && task.container(&self.target.container).is_none_or(|it| it.exit_code.is_none())
             });
-            let given_up = self.given_up_at().is_some_and(|at| now >= at);
+            let given_up = self.gives_up(now);
             if self.only_stop || (!self.printing && ((never_started && !self.had_page) || self.drained || given_up)) {
                 self.finish(How::Stopped, actions);
             }
         } else if let Some((_, why)) = &self.lost
             && !self.printing
-            && (self.drained || self.given_up_at().is_some_and(|at| now >= at))
+            && (self.drained || self.gives_up(now))
         {
             let why = why.clone();
             self.finish(How::Lost(why), actions);

@@ -9,6 +9,8 @@ const AWS_ERRORS: &[Row] = &[
         &["requires following cargo feature", "credentials-login"],
         "compile with `--features login`, or use another credential source",
     ),
+    (&["Signature expired"], "set this machine's clock: AWS takes no request that is minutes old"),
+    (&["Signature not yet current"], "set this machine's clock: AWS takes no request from the future"),
     (&["sso", "expired"], "run `aws sso login` for this profile"),
     (&["token", "expired"], "get new credentials: run `aws sso login`, or renew the ones in the environment"),
     (&["ExpiredToken"], "the credentials have expired: get new ones and run again"),

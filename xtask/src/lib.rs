@@ -3,6 +3,7 @@
 //! A library, so that another workspace's xtask can call it; `main.rs` is a few lines. ARCHITECTURE.md has the map of the floors.
 
 pub mod aws;
+pub mod checks;
 pub mod config;
 pub mod context;
 pub mod cx;

@@ -5,7 +5,17 @@ use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_sdk_ecr::types::{EncryptionConfiguration, ImageIdentifier, ImageScanningConfiguration, ImageTagMutability};
 
+use serde_json::Value;
+
 use super::{Aws, AwsError, http_client};
+
+/// What BatchGetImage may answer with: without the indexes it would pick one image out of them.
+const MANIFESTS: [&str; 4] = [
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+];
 
 /// A login for a registry. `Debug` leaves the password out.
 #[derive(Clone)]
@@ -80,6 +90,65 @@ impl Aws {
             Err(error) if error.is("RepositoryNotFoundException") => Ok(TagFact::NoRepository),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether there is such a repository. `registry_id`: another account's, by number.
+    pub async fn repository_exists(&self, registry_id: Option<&str>, repository: &str) -> Result<bool, AwsError> {
+        let call = self.ecr.describe_repositories().set_registry_id(registry_id.map(str::to_owned));
+        match call.repository_names(repository).send().await.map_err(|it| AwsError::new("DescribeRepositories", it)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is("RepositoryNotFoundException") => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A repository's own policy, where it has one.
+    pub async fn repository_policy(
+        &self,
+        registry_id: Option<&str>,
+        repository: &str,
+    ) -> Result<Option<Value>, AwsError> {
+        let operation = "GetRepositoryPolicy";
+        let call = self.ecr.get_repository_policy().set_registry_id(registry_id.map(str::to_owned));
+        match call.repository_name(repository).send().await.map_err(|it| AwsError::new(operation, it)) {
+            Ok(answer) => {
+                let text = answer.policy_text.unwrap_or_default();
+                let policy = serde_json::from_str(&text);
+                policy.map(Some).map_err(|it| AwsError::unexpected(operation, &format!("the policy is not JSON: {it}")))
+            }
+            Err(error) if error.is("RepositoryPolicyNotFoundException") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The manifest of an image by its tag or digest, and its digest. `None`: there is no such image or repository.
+    pub async fn manifest(
+        &self,
+        registry_id: Option<&str>,
+        repository: &str,
+        reference: &str,
+    ) -> Result<Option<(String, Value)>, AwsError> {
+        let id = ImageIdentifier::builder();
+        let id = if reference.contains(':') { id.image_digest(reference) } else { id.image_tag(reference) };
+        let answer = self
+            .ecr
+            .batch_get_image()
+            .set_registry_id(registry_id.map(str::to_owned))
+            .repository_name(repository)
+            .image_ids(id.build())
+            .set_accepted_media_types(Some(MANIFESTS.iter().map(|it| (*it).to_owned()).collect()))
+            .send()
+            .await
+            .map_err(|it| AwsError::new("BatchGetImage", it));
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if error.is("RepositoryNotFoundException") => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let Some(image) = answer.images.unwrap_or_default().into_iter().next() else { return Ok(None) };
+        let digest = image.image_id.and_then(|it| it.image_digest).unwrap_or_default();
+        let manifest = serde_json::from_str(image.image_manifest.as_deref().unwrap_or_default()).unwrap_or_default();
+        Ok(Some((digest, manifest)))
     }
 
     /// A login that works for every registry that the caller may use.

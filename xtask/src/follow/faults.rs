@@ -52,7 +52,7 @@ impl Faults {
     }
 
     /// Whether this fault is worth a word: the first that does not pass by itself, the second in a row of others, and then some.
-    pub(super) fn to_tell(&mut self) -> bool {
+    pub(super) fn is_worth_a_word(&mut self) -> bool {
         let first = if self.last.is_some_and(Trouble::passes) { 2 } else { 1 };
         let tell = (self.n >= first && !self.told) || self.n.is_multiple_of(20);
         self.told |= tell;
@@ -94,7 +94,7 @@ mod tests {
             let mut faults = Faults::default();
             let told = expected.map(|_| {
                 faults.next(trouble, 1, Duration::from_secs(9));
-                faults.to_tell()
+                faults.is_worth_a_word()
             });
             assert_eq!(told, expected, "{trouble:?}");
             assert_eq!(faults.end(), Some(Duration::from_secs(9)));

@@ -32,7 +32,7 @@ pub use launch::primary;
 pub use lines::duration;
 pub use overrides::{COMMIT, EXCLUSIVE, OURS, PLACE, RUN_BY, RUN_ID, cluster_arn, words};
 pub use places::{ecr_host, guard_places, partition, partition_of};
-pub use secrecy::{shown, shown_value, without_url_password};
+pub use secrecy::{covered, secrets, shown, shown_value, without_url_password};
 pub use sizes::fargate_size_hint;
 pub use tags::{CI_JOB_TAG, TIMEOUT_TAG};
 
@@ -74,6 +74,11 @@ impl<'a> Planner<'a> {
 /// Decides everything, or says everything that is in the way.
 pub fn plan(task: &ResolvedTask, facts: &Facts) -> Result<Plan> {
     guard_account(&task.environment.value, &task.settings, &facts.identity)?;
+    plan_anyway(task, facts)
+}
+
+/// The same whatever account the credentials are for: to look at, never to carry out.
+pub fn plan_anyway(task: &ResolvedTask, facts: &Facts) -> Result<Plan> {
     refuse_windows(task, facts)?;
     let container = chosen_container(task, &facts.base)?;
     let mut planner =

@@ -344,13 +344,15 @@ async fn pause(grounds: &[Ground]) {
     sleep(Duration::from_secs(2).div_f64(speed)).await;
 }
 
+/// A future and its result, once that is there.
+type Call<F> = (Option<<F as Future>::Output>, Pin<Box<F>>);
+
 /// Awaits all of them, a few at a time, and gives their results in order.
 pub(super) async fn side_by_side<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut results = Vec::with_capacity(futures.len());
     let mut futures = futures.into_iter();
     loop {
-        let mut batch: Vec<(Option<F::Output>, Pin<Box<F>>)> =
-            futures.by_ref().take(SIDE_BY_SIDE).map(|it| (None, Box::pin(it))).collect();
+        let mut batch: Vec<Call<F>> = futures.by_ref().take(SIDE_BY_SIDE).map(|it| (None, Box::pin(it))).collect();
         if batch.is_empty() {
             return results;
         }

@@ -105,7 +105,7 @@ impl<'a> Driver<'a> {
     }
 
     async fn describe(&self) -> Fact {
-        match self.client().describe_tasks(self.cluster, &[self.arn.clone()]).await {
+        match self.client().describe_tasks(self.cluster, std::slice::from_ref(&self.arn)).await {
             Ok(described) => match described.into_iter().next() {
                 Some((_, Described::Task(task))) => Fact::Described(task),
                 Some((_, Described::Missing(reason))) => Fact::Missing(reason),

@@ -10,10 +10,12 @@ use crate::aws::ecs::{Failure, Launched};
 use crate::aws::{Aws, AwsError, Effect};
 use crate::error::{Error, Problem, Result};
 use crate::event::Event;
+use crate::exclusive::Desired;
 use crate::hints;
 use crate::model::{EcsTask, Plan};
 use crate::stage::exclusive::{self, Look, Wish};
 use crate::stage::register::TaskDefinition;
+use crate::stage::survey::known;
 use crate::tools::signals::Signals;
 use crate::ui::{Ui, console_url};
 
@@ -105,6 +107,17 @@ impl Launch<'_> {
         loop {
             match self.attempt(request).await? {
                 Ok(Launched::Task(task)) => return Ok(*task),
+                Ok(Launched::Failures(failures)) if failures.is_empty() => {
+                    // Neither yes nor no: the token stays, so that asking again starts no second one.
+                    self.unanswered = true;
+                    refusals += 1;
+                    if refusals > PASSING_REFUSALS {
+                        return self.found_or(self.refused(&failures)).await;
+                    }
+                    self.warn(&format!("{}; trying again", reasons(&failures)));
+                    self.wait(&mut pause).await?;
+                    continue;
+                }
                 // A definite no: a new token, because ECS answers the old one with the same.
                 Ok(Launched::Failures(failures)) => {
                     self.unanswered = false;
@@ -121,7 +134,9 @@ impl Launch<'_> {
                 }
                 Err(error) => {
                     self.unanswered |= error.effect == Effect::Unknown;
-                    self.bear_error(&error, start).await?;
+                    if !self.bears(&error, start) {
+                        return self.found_or(self.problem(&error)).await;
+                    }
                 }
             }
             self.wait(&mut pause).await?;
@@ -137,14 +152,28 @@ impl Launch<'_> {
         Ok(())
     }
 
+    /// Whether an error may pass, which is told then; `since`: when they began.
+    fn bears(&self, error: &AwsError, since: Instant) -> bool {
+        let patient = since.elapsed().mul_f64(self.aws.speed) < PATIENCE;
+        let bears = error.is_transient() && patient;
+        if bears {
+            self.warn(&format!("cannot start the ECS task: {}; trying again", error.cause()));
+        }
+        bears
+    }
+
     /// Goes on after an error that may pass; `since`: when they began.
     pub async fn bear_error(&mut self, error: &AwsError, since: Instant) -> Result<()> {
-        let patient = since.elapsed().mul_f64(self.aws.speed) < PATIENCE;
-        if !error.is_transient() || !patient {
-            return Err(self.failed(error).await);
+        if self.bears(error, since) {
+            return Ok(());
         }
-        self.warn(&format!("cannot start the ECS task: {}; trying again", error.cause()));
-        Ok(())
+        let failed = self.problem(error);
+        Err(self.with_effect(failed).await)
+    }
+
+    fn problem(&self, error: &AwsError) -> Error {
+        let tried = format!("start `{}` in `{}`", self.plan.task, self.plan.environment);
+        error.problem(&tried, None).failed()
     }
 
     /// One call. A signal that comes meanwhile is kept: the call goes on, because only its answer tells the ARN to stop. A second
@@ -191,10 +220,48 @@ impl Launch<'_> {
         self.with_effect(error).await
     }
 
-    async fn failed(&mut self, error: &AwsError) -> Error {
-        let tried = format!("start `{}` in `{}`", self.plan.task, self.plan.environment);
-        let error = error.problem(&tried, None).failed();
-        self.with_effect(error).await
+    /// After calls without an answer ECS is asked: what they started is this run's ECS task, also where it is over by now.
+    async fn found_or(&mut self, error: Error) -> Result<EcsTask> {
+        if !self.unanswered {
+            return Err(error.done("the task definition is registered, no ECS task was started"));
+        }
+        match self.started().await {
+            Some(task) => {
+                self.warn("RunTask's answer was lost, but ECS knows an ECS task of this run: it is followed");
+                Ok(task)
+            }
+            None => Err(self.nothing_found(error)),
+        }
+    }
+
+    fn nothing_found(&self, error: Error) -> Error {
+        error.done(format!(
+            "RunTask was sent and not answered; ECS lists no ECS task of this run, but may still start one: `{}` stops it",
+            self.stop_run
+        ))
+    }
+
+    /// The ECS task of this run, looked for among those of the family, running and stopped: a list may lag behind.
+    async fn started(&self) -> Option<EcsTask> {
+        let started_by = self.plan.run_task.get("startedBy").and_then(Value::as_str);
+        let family = self.plan.definition.get("family").and_then(Value::as_str).unwrap_or_default();
+        for _ in 0..5 {
+            let (running, stopped) = tokio::join!(
+                self.aws.family_tasks(self.cluster, family, Desired::Running),
+                self.aws.family_tasks(self.cluster, family, Desired::Stopped)
+            );
+            let mut arns = running.unwrap_or_default();
+            arns.extend(stopped.unwrap_or_default());
+            for arns in arns.chunks(100) {
+                let described = self.aws.describe_tasks(self.cluster, arns).await.unwrap_or_default();
+                let ours = known(described).find(|it| it.started_by.as_deref() == started_by);
+                if ours.is_some() {
+                    return ours;
+                }
+            }
+            sleep(Duration::from_secs(2).div_f64(self.aws.speed)).await;
+        }
+        None
     }
 
     fn refused(&self, failures: &[Failure]) -> Error {
@@ -210,29 +277,19 @@ impl Launch<'_> {
         if !self.unanswered {
             return error.done("the task definition is registered, no ECS task was started");
         }
-        let started_by = self.plan.run_task.get("startedBy").and_then(Value::as_str).unwrap_or_default();
-        let mut found = Vec::new();
-        for _ in 0..5 {
-            found = self.aws.tasks_started_by(self.cluster, started_by).await.unwrap_or_default();
-            if !found.is_empty() {
-                break;
-            }
-            sleep(Duration::from_secs(2).div_f64(self.aws.speed)).await;
+        let Some(task) = self.started().await else { return self.nothing_found(error) };
+        if task.is_stopped() {
+            return error.done(format!("{} was started and is over", task.arn));
         }
-        if found.is_empty() {
-            return error.done(format!(
-                "RunTask was sent and not answered; ECS lists no ECS task of this run, but may still start one: `{}` stops it",
+        match self.aws.stop_task(self.cluster, &task.arn, "xtask: RunTask's answer was lost").await {
+            Ok(()) => error.done(format!("{} was started and is being stopped", task.arn)),
+            Err(stop) => error.done(format!(
+                "{} was started and may run on: StopTask failed: {}; `{}` stops it",
+                task.arn,
+                stop.cause(),
                 self.stop_run
-            ));
+            )),
         }
-        let mut told = Vec::new();
-        for arn in found {
-            match self.aws.stop_task(self.cluster, &arn, "xtask: RunTask's answer was lost").await {
-                Ok(()) => told.push(format!("{arn} was started and is being stopped")),
-                Err(stop) => told.push(format!("{arn} was started and may run on: StopTask failed: {}", stop.cause())),
-            }
-        }
-        error.done(told.join("; "))
     }
 
     pub fn warn(&self, message: &str) {

@@ -2,6 +2,7 @@
 //! host and docker runners; `find` and `replay` for what earlier runs started. A stage takes what only the one before can make, and
 //! emits events instead of printing.
 
+pub mod check;
 pub mod clean;
 pub mod exclusive;
 pub mod find;

@@ -320,7 +320,7 @@ fn wants_running(task: &ResolvedTask) -> bool {
 }
 
 /// The ARN of the task definition that the service's PRIMARY deployment is at.
-fn service_definition(service: &Value) -> Option<String> {
+pub(super) fn service_definition(service: &Value) -> Option<String> {
     let of_primary = plan::primary(service).and_then(|it| it.get("taskDefinition"));
     of_primary.or_else(|| service.get("taskDefinition")).and_then(Value::as_str).map(str::to_owned)
 }
@@ -333,7 +333,7 @@ pub(super) fn is_ours(answer: &Value) -> bool {
     answer.get("tags").and_then(Value::as_array).is_some_and(|it| it.iter().any(tag))
 }
 
-fn newest_revision(answer: &Value) -> Option<NewestRevision> {
+pub(super) fn newest_revision(answer: &Value) -> Option<NewestRevision> {
     let definition = answer.get("taskDefinition")?;
     let arn = definition.get("taskDefinitionArn")?.as_str()?.to_owned();
     let ours = is_ours(answer);

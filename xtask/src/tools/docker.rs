@@ -103,6 +103,19 @@ impl Docker {
         Ok(Engine { platform, builder })
     }
 
+    /// The platforms that buildx's builder can build for, by emulation too; empty where it does not say.
+    pub async fn build_platforms(&self, signals: &mut Signals) -> Result<Vec<String>> {
+        let answer = self.ask(["buildx", "inspect"], signals).await?;
+        if !answer.ended.success() {
+            return Ok(Vec::new());
+        }
+        let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+        let lines = text.lines().filter_map(|it| it.trim().strip_prefix("Platforms:"));
+        // A star marks those that were set by hand.
+        let names = lines.flat_map(|it| it.split(',')).map(|it| it.trim().trim_end_matches('*').to_owned());
+        Ok(names.filter(|it| !it.is_empty()).collect())
+    }
+
     /// An image of the engine, if it has that one.
     pub async fn image(&self, reference: &str, signals: &mut Signals) -> Result<Option<LocalImage>> {
         let answer = self.ask(["image", "inspect", "--format", "{{json .}}", reference], signals).await?;

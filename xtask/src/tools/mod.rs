@@ -4,6 +4,7 @@
 //! Children get a process group of their own, so that a Ctrl-C reaches them once, when it is forwarded, and so that an end by force
 //! reaches their children too. None outlives a future that is dropped: its group is killed.
 
+pub mod aws_cli;
 pub mod docker;
 mod environment;
 pub mod git;

@@ -210,6 +210,14 @@ impl Github {
 
     // -------------------------------------------------------------------------------------------------------- commands
 
+    /// The runner takes these values out of everything that comes into the log from here on, the task's output included. It does not show
+    /// the command itself.
+    pub(super) fn mask(&mut self, values: &[String], out: &mut Output) {
+        for value in values {
+            self.command(format!("::add-mask::{}", escape_data(value)), out);
+        }
+    }
+
     /// A workflow command: now, or after the task's output.
     fn command(&mut self, command: String, out: &mut Output) {
         if self.guard.is_some() {

@@ -183,6 +183,13 @@ impl Ui {
         self.send(Message::Note(text.into()));
     }
 
+    /// Keeps these values out of the log, where the CI system can do that: before anything else is said of them.
+    pub fn mask(&self, values: Vec<String>) {
+        if !values.is_empty() {
+            self.send(Message::Mask(values));
+        }
+    }
+
     /// Waits until everything so far is written and the status line is gone, which it stays until the next event that tells a
     /// status: before a child process gets the terminal. Waits for as long as stdout takes nothing, so a caller watches for signals
     /// beside it.

@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use crate::error::{Error, ErrorKind, Problem};
 use crate::model::{Source, Span};
+use crate::plan;
 use crate::ui::text::{self, BAD, FRAME, GOING, Paint, STRONG, WARN};
 
 /// A line of tasks.toml is shown this wide at most; of a longer one, the part around the carets.
@@ -92,7 +93,9 @@ fn place(out: &mut String, source: &Source, span: Span, gutter: usize, paint: Pa
     let marked = text[start..end].chars().count().max(1);
     let (line_number, column) = line_and_column(text, start);
 
-    let (line, before) = part_of_line(line, before);
+    // Stars for each character, so that the count of characters before the carets stays true.
+    let line = plan::covered(line, start - line_begin..end - line_begin);
+    let (line, before) = part_of_line(&line, before);
     // The padding repeats the line's own tabs and takes two spaces for a wide character, so that the carets stand below theirs.
     let padding: String = line
         .chars()

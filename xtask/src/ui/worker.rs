@@ -39,6 +39,8 @@ pub(super) enum Message {
     Print(String),
     /// A detail.
     Note(String),
+    /// Values that a log must not show.
+    Mask(Vec<String>),
     /// A question; answered here when it can be read.
     Ask(String, oneshot::Sender<()>),
     /// A line was typed behind the question.
@@ -205,6 +207,11 @@ impl Worker {
             Message::Error { task, error, at } => self.printer.error(task.as_deref(), &error, at, out),
             Message::Print(text) => self.printer.human().print(&text, out),
             Message::Note(text) => self.printer.human().note(&text, out),
+            Message::Mask(values) => {
+                if let Printer::Github(github) = &mut self.printer {
+                    github.mask(&values, out);
+                }
+            }
             Message::Ask(question, reply) => {
                 self.printer.human().ask(&question, out);
                 batch.replies.push(reply);

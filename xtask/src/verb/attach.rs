@@ -23,7 +23,7 @@ pub async fn attach(
     signals: &mut Signals,
 ) -> Result<u8> {
     let grounds = reach::grounds(file, everywhere, ui).await?;
-    let sought = conclude::or_signal(find::find(&grounds, &flags.id, For::Looking), signals).await?;
+    let sought = conclude::or_signal(Box::pin(find::find(&grounds, &flags.id, For::Looking)), signals).await?;
     match sought {
         Sought::Task(found) => {
             resolved(&found, ui);

@@ -34,7 +34,7 @@ pub fn candidates(words: &[String], config: Option<&Config>) -> Vec<Candidate> {
                 all = flags(&root, line.command);
             } else if line.verb.is_none() {
                 all = verbs(&root);
-            } else if let Some(argument) = line.command.get_positionals().nth(line.n_positionals)
+            } else if let Some(argument) = positional(line.command, line.n_positionals)
                 && !argument.is_last_set()
             {
                 all = values(line.command, argument.get_id().as_str(), config, &line);
@@ -154,6 +154,13 @@ fn verbs(root: &Command) -> Vec<Candidate> {
         .collect()
 }
 
+/// The argument that the next word without a dash is for. The last one of several words takes all that come.
+fn positional(command: &Command, index: usize) -> Option<&clap::Arg> {
+    let last = command.get_positionals().last();
+    let takes_more = |it: &&clap::Arg| matches!(it.get_action(), clap::ArgAction::Append);
+    command.get_positionals().nth(index).or_else(|| last.filter(takes_more))
+}
+
 /// The values of an argument: names of tasks.toml, or what clap itself knows.
 fn values(command: &Command, id: &str, config: Option<&Config>, line: &Line<'_>) -> Vec<Candidate> {
     match (id, config) {
@@ -168,7 +175,7 @@ fn values(command: &Command, id: &str, config: Option<&Config>, line: &Line<'_>)
                 .map(|word| Candidate { word, help: String::new() })
                 .collect()
         }
-        ("task", Some(config)) => config
+        ("task" | "tasks", Some(config)) => config
             .tasks
             .iter()
             .filter(|it| match (&line.environment, &it.environments) {

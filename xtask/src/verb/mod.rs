@@ -92,8 +92,9 @@ async fn verb(cli: &Cli, ui: &Ui, run_id: &mut String, signals: &mut Option<Sign
             run::run(&file, flags, everywhere, run_id, ui, signals).await.map_err(|it| it.in_source(&file.source))
         }
         Some(Verb::Check(flags)) => {
+            let file = TasksFile::require(file)?;
             let signals = signals.insert(Signals::new()?);
-            check::check(flags, everywhere, ui, signals).await
+            Box::pin(check::check(&file, flags, everywhere, ui, signals)).await.map_err(|it| it.in_source(&file.source))
         }
         Some(Verb::Policy(flags)) => {
             let file = TasksFile::require(file)?;

@@ -45,7 +45,7 @@ pub async fn connect(settings: &Settings, ui: &Ui) -> Result<Aws> {
         endpoint_url: settings.endpoint_url.clone(),
         speed: variable("XTASK_TEST_SPEED").and_then(|it| it.parse().ok()).unwrap_or(1.0),
     };
-    Aws::connect(options).await
+    Box::pin(Aws::connect(options)).await
 }
 
 /// The places of the chosen environment, with the way to each.

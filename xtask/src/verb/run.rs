@@ -45,6 +45,7 @@ pub async fn run(
     let selection = flags.selection(everywhere, variable);
     let task = resolve::resolve(&config, &selection)?;
     run.refuse_useless_flags(&task)?;
+    ui.mask(secrets(&task));
     ui.emit(Event::Resolved {
         environment: task.environment.value.clone(),
         runner: task.runner.value,
@@ -570,7 +571,18 @@ pub fn ending_of(error: &Error, run_id: &str) -> Ending {
 /// The process's arguments as far as tasks.toml and the command line give them.
 fn words(task: &ResolvedTask) -> Vec<String> {
     let entrypoint = task.entrypoint.iter().flat_map(|it| &it.value);
-    entrypoint.chain(task.command.iter().flat_map(|it| &it.value)).cloned().collect()
+    entrypoint.chain(task.command.iter().flat_map(|it| &it.value)).map(|it| plan::without_url_password(it)).collect()
+}
+
+/// What a log must not show: variables that look secret, and on this machine the secrets themselves.
+fn secrets(task: &ResolvedTask) -> Vec<String> {
+    let mut secrets = plan::secrets(&task.variables);
+    if task.runner.value != Runner::Ecs {
+        let values = task.secrets.keys().filter_map(|it| variable(it));
+        secrets.extend(values.flat_map(|it| it.lines().map(|it| it.trim().to_owned()).collect::<Vec<_>>()));
+        secrets.retain(|it| it.chars().count() >= 4);
+    }
+    secrets
 }
 
 fn warn(ui: &Ui, message: &str) {

@@ -26,6 +26,8 @@ enum Output {
     Nothing,
     /// A beginning, and it is told that there may be more.
     Cut,
+    /// What it had written when it was stopped, and it is told that this is all.
+    Part,
     /// Nobody reads it.
     Unread,
 }
@@ -70,6 +72,7 @@ struct Row {
     // What is there with and without the fault.
     cold: bool,
     life: fn() -> Life,
+    speed: f64,
     act: Act,
     // Faults that are not AWS's.
     fault_act: Option<Act>,
@@ -87,6 +90,12 @@ impl Row {
     /// The life of the ECS task, with and without the fault.
     fn life(mut self, life: fn() -> Life) -> Row {
         self.life = life;
+        self
+    }
+
+    /// Where answers that never come are waited for: that takes real seconds.
+    fn slowly(mut self) -> Row {
+        self.speed = 10.0;
         self
     }
 
@@ -116,7 +125,7 @@ impl Row {
 
     /// What a run without the fault depends on.
     fn control(&self) -> (bool, usize, String) {
-        (self.cold, self.life as usize, format!("{:?}", self.act))
+        (self.cold, self.life as usize, format!("{:?} {}", self.act, self.speed))
     }
 }
 
@@ -139,6 +148,7 @@ fn row(
         told,
         cold: false,
         life: usual,
+        speed: 60.0,
         act: Act::Nothing,
         fault_act: None,
         docker: Docker::new,
@@ -172,7 +182,7 @@ struct Trace {
 
 fn run(row: &Row, faulty: bool) -> Trace {
     // Faults count requests, so the world is told of them before anything is asked.
-    let fake = account_on(Fake::with_speed(100.0)).task_life((row.life)());
+    let fake = account_on(Fake::with_speed(row.speed)).task_life((row.life)());
     let fake = if row.cold { fake } else { fake.image("acme/app", &content_tag(), &sha256("app")) };
     let fake = if faulty { (row.world)(fake) } else { fake };
     let mut test = project(&fake);
@@ -227,12 +237,16 @@ fn run(row: &Row, faulty: bool) -> Trace {
 fn marks(fake: &Fake, ran: &Ran) -> BTreeSet<String> {
     let mut marks = BTreeSet::new();
     let mut refused: BTreeMap<String, usize> = BTreeMap::new();
-    let (mut stopped, mut times) = (false, BTreeSet::new());
+    let (mut stopped_at, mut times) = (None, BTreeSet::new());
     for record in fake.records() {
         let operation = &record.request.operation;
         let answer: serde_json::Value = serde_json::from_str(&record.answer).unwrap_or_default();
         if record.answered.is_none() {
             marks.insert(format!("{operation}: no answer"));
+        }
+        if operation == "RunTask" {
+            let image = |it: &serde_json::Value| it["containers"][0]["image"].as_str().unwrap_or_default().to_owned();
+            marks.extend(answer["tasks"].as_array().into_iter().flatten().map(image));
         }
         if record.status >= 400 {
             let code = answer["__type"].as_str().unwrap_or("refused").to_owned();
@@ -248,9 +262,11 @@ fn marks(fake: &Fake, ran: &Ran) -> BTreeSet<String> {
             marks.insert("RunTask: nothing".to_owned());
         }
         for task in answer["tasks"].as_array().into_iter().flatten() {
-            stopped |= operation == "DescribeTasks" && task["lastStatus"] == "STOPPED";
+            if task["lastStatus"] == "STOPPED" {
+                stopped_at = task["stoppedAt"].as_f64().map(|it| (it * 1000.0) as i64);
+            }
             for container in task["containers"].as_array().into_iter().flatten() {
-                if container["name"] != "web" {
+                if operation == "DescribeTasks" && !container["exitCode"].is_null() {
                     marks.insert(format!("{}: {}", container["name"], container["exitCode"]));
                 }
             }
@@ -262,13 +278,16 @@ fn marks(fake: &Fake, ran: &Ran) -> BTreeSet<String> {
             }
         }
         if operation == "GetLogEvents" && record.status == 200 {
+            let stream = record.request.body["logStreamName"].as_str().unwrap_or_default();
+            marks.insert(format!("output in {}", stream.split('/').next().unwrap_or_default()));
             let events = answer["events"].as_array().map(Vec::as_slice).unwrap_or_default();
             times.extend(events.iter().map(|it| it["timestamp"].to_string()));
-            if events.is_empty() && answer["nextForwardToken"] != record.request.body["nextToken"] {
+            let token = &record.request.body["nextToken"];
+            if events.is_empty() && !token.is_null() && answer["nextForwardToken"] != *token {
                 marks.insert("an empty page that is not the end".to_owned());
             }
-            if stopped && !events.is_empty() {
-                marks.insert("lines after STOPPED".to_owned());
+            if stopped_at.is_some_and(|it| record.at > it + 2_000) && !events.is_empty() {
+                marks.insert("lines long after STOPPED".to_owned());
             }
         }
     }
@@ -301,7 +320,8 @@ fn problems(row: &Row, trace: &Trace) -> Vec<String> {
         match row.output {
             Output::Whole => stdout == whole() && !told_of_lines,
             Output::Nothing => stdout.is_empty(),
-            Output::Cut => stdout != whole() && told_of_lines,
+            Output::Cut => told_of_lines,
+            Output::Part => !told_of_lines && stderr.contains("the output is complete"),
             Output::Unread => true,
         },
         &format!("the output is not {:?}", row.output),
@@ -336,7 +356,8 @@ fn page(rows: &[Row], controls: &BTreeMap<(bool, usize, String), Trace>) -> Stri
         let output = match row.output {
             Output::Whole => "whole",
             Output::Nothing => "none",
-            Output::Cut => "cut, and told",
+            Output::Cut => "may be cut, and told",
+            Output::Part => "what was written until the stop",
             Output::Unread => "nobody reads it",
         };
         let left = match row.left {
@@ -394,7 +415,13 @@ fn every_fault_leaves_what_its_row_says() {
         }
         let story: String = trace.story.lines().take(80).fold(String::new(), |all, it| all + it + "\n");
         (!problems.is_empty()).then(|| {
-            format!("## {}: {}\n{}\nRunTask: {}\n{story}", row.what, problems.join("; "), trace.ran.all(), trace.n_run_task)
+            format!(
+                "## {}: {}\n{}\nRunTask: {}\n{story}",
+                row.what,
+                problems.join("; "),
+                trace.ran.all(),
+                trace.n_run_task
+            )
         })
     })
     .into_iter()

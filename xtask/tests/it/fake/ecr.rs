@@ -14,6 +14,7 @@ pub fn handle(state: &mut State, request: &Request, now: Millis) -> Option<Reply
         "BatchGetImage" => batch_get_image(state, request),
         "GetAuthorizationToken" => authorization_token(state, now),
         "CreateRepository" => create_repository(state, request, now),
+        "GetRepositoryPolicy" => repository_policy(state, request),
         "DescribeRepositories" => describe_repositories(state, request),
         _ => return None,
     })
@@ -87,7 +88,7 @@ fn batch_get_image(state: &State, request: &Request) -> Reply {
                 "registryId": state.account,
                 "repositoryName": repository.name,
                 "imageId": { "imageDigest": image.digest, "imageTag": id.get("imageTag") },
-                "imageManifest": "{\"schemaVersion\":2}",
+                "imageManifest": image.manifest.to_string(),
                 "imageManifestMediaType": "application/vnd.oci.image.manifest.v1+json",
             })),
             None => failures.push(json!({
@@ -96,6 +97,17 @@ fn batch_get_image(state: &State, request: &Request) -> Reply {
         }
     }
     Ok(json!({ "images": images, "failures": failures }).to_string())
+}
+
+fn repository_policy(state: &State, request: &Request) -> Reply {
+    let repository = repository(state, request)?;
+    if repository.policy.is_null() {
+        let name = &repository.name;
+        let message = format!("Repository policy does not exist for the repository with name '{name}'");
+        return Err(Refusal::new("RepositoryPolicyNotFoundException", message));
+    }
+    let (name, policy) = (&repository.name, repository.policy.to_string());
+    Ok(json!({ "registryId": state.account, "repositoryName": name, "policyText": policy }).to_string())
 }
 
 fn authorization_token(state: &State, now: Millis) -> Reply {
@@ -131,7 +143,7 @@ fn create_repository(state: &mut State, request: &Request, now: Millis) -> Reply
         return Err(Refusal::new("RepositoryAlreadyExistsException", message));
     }
     let immutable = request.str("imageTagMutability") == Some("IMMUTABLE");
-    let repository = Repository { name, immutable, images: Vec::new() };
+    let repository = Repository { name, immutable, images: Vec::new(), policy: Value::Null };
     let mut document = document(state, &repository);
     document["createdAt"] = seconds(now);
     state.repositories.push(repository);
@@ -150,7 +162,12 @@ fn describe_repositories(state: &State, request: &Request) -> Reply {
 /// An image comes into a repository, as by a push. A mutable tag moves; the registry has refused an immutable one.
 pub fn add_image(state: &mut State, name: &str, tag: &str, digest: &str, now: Millis) {
     if !state.repositories.iter().any(|it| it.name == name) {
-        state.repositories.push(Repository { name: name.to_owned(), immutable: false, images: Vec::new() });
+        state.repositories.push(Repository {
+            name: name.to_owned(),
+            immutable: false,
+            images: Vec::new(),
+            policy: Value::Null,
+        });
     }
     let repository = state.repositories.iter_mut().find(|it| it.name == name).expect("it was just added");
     for image in &mut repository.images {
@@ -158,6 +175,11 @@ pub fn add_image(state: &mut State, name: &str, tag: &str, digest: &str, now: Mi
     }
     match repository.images.iter_mut().find(|it| it.digest == digest) {
         Some(image) => image.tags.push(tag.to_owned()),
-        None => repository.images.push(Image { digest: digest.to_owned(), tags: vec![tag.to_owned()], pushed: now }),
+        None => repository.images.push(Image {
+            digest: digest.to_owned(),
+            tags: vec![tag.to_owned()],
+            pushed: now,
+            manifest: json!({ "schemaVersion": 2 }),
+        }),
     }
 }

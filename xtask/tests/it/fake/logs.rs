@@ -23,6 +23,12 @@ const EVENT_BYTES: usize = 26;
 pub fn handle(state: &mut State, request: &Request, now: Millis) -> Option<Reply> {
     match request.operation.as_str() {
         "GetLogEvents" => Some(get_log_events(state, request, now)),
+        "DescribeLogGroups" => {
+            let prefix = request.str("logGroupNamePrefix").unwrap_or_default();
+            let groups = state.groups.iter().filter(|it| it.starts_with(prefix));
+            let groups: Vec<Value> = groups.map(|it| json!({ "logGroupName": it, "storedBytes": 0 })).collect();
+            Some(Ok(json!({ "logGroups": groups }).to_string()))
+        }
         _ => None,
     }
 }

@@ -392,13 +392,33 @@ impl Fake {
     /// An empty repository.
     pub fn repository(self, name: &str, immutable: bool) -> Fake {
         self.change(|inner, _| {
-            inner.state.repositories.push(Repository { name: name.to_owned(), immutable, images: Vec::new() });
+            inner.state.repositories.push(Repository {
+                name: name.to_owned(),
+                immutable,
+                images: Vec::new(),
+                policy: Value::Null,
+            });
         })
     }
 
     /// An image in a repository, which is made where it is missing.
     pub fn image(self, repository: &str, tag: &str, digest: &str) -> Fake {
         self.change(|inner, now| ecr::add_image(&mut inner.state, repository, tag, digest, now))
+    }
+
+    /// The own policy of the repository that came last.
+    pub fn repository_policy(self, policy: Value) -> Fake {
+        self.change(|inner, _| {
+            inner.state.repositories.last_mut().expect("there is a repository").policy = policy;
+        })
+    }
+
+    /// The manifest of the image that came last into the repository that came last.
+    pub fn manifest(self, manifest: Value) -> Fake {
+        self.change(|inner, _| {
+            let repository = inner.state.repositories.last_mut().expect("there is a repository");
+            repository.images.last_mut().expect("there is an image").manifest = manifest;
+        })
     }
 
     /// A log group.

@@ -56,6 +56,8 @@ pub struct Image {
     pub digest: String,
     pub tags: Vec<String>,
     pub pushed: Millis,
+    /// As BatchGetImage tells it.
+    pub manifest: Value,
 }
 
 /// A repository.
@@ -64,6 +66,8 @@ pub struct Repository {
     pub name: String,
     pub immutable: bool,
     pub images: Vec<Image>,
+    /// Its own policy; null: it has none.
+    pub policy: Value,
 }
 
 /// What a client token was used for.

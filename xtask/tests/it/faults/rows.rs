@@ -1,8 +1,7 @@
 //! The rows of the fault matrix, by the order of a run: what is read, built, registered, launched, followed and stopped.
-#![expect(clippy::wildcard_imports, reason = "a table reads better without the names of its columns' types in front of each cell")]
 
 use Left::{Nothing as Gone, Told as Runs, Untold};
-use Output::{Cut, Nothing, Unread, Whole};
+use Output::{Cut, Nothing, Part, Unread, Whole};
 
 use super::*;
 use crate::fake::Fault::*;
@@ -10,6 +9,14 @@ use crate::fake::{ContainerLife, OnSigterm};
 use crate::harness::Says;
 
 const RESET: &str = "trying again";
+/// Another job pushes between the look and the push.
+const TAKEN: &str = r#"
+for word in "$@"; do reference=$word; done
+tag=${reference##*:}
+echo "acme/app $tag sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" >> "$folder/pushes"
+echo "tag invalid: The image tag '$tag' already exists in the 'acme/app' repository and cannot be overwritten because the tag is immutable." >&2
+exit 1
+"#;
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = reads();
@@ -24,9 +31,10 @@ pub(super) fn rows() -> Vec<Row> {
     rows
 }
 
+#[rustfmt::skip]
 fn reads() -> Vec<Row> {
     vec![
-        // fault, world, code started output left told
+        // What goes wrong, the world, exit code, ECS tasks started, output, what is left, what is told.
         row("GetCallerIdentity: a burst of throttling", |it| it.fault("GetCallerIdentity", 1..=2, Throttle), 0, 1, Whole, Gone, ""),
         row("GetCallerIdentity: the credentials have expired", |it| it.fault("GetCallerIdentity", .., ExpiredToken), 125, 0, Nothing, Gone, "nothing was built or written"),
         row("DescribeServices: minutes of throttling", |it| it.fault("DescribeServices", .., Throttle), 125, 0, Nothing, Gone, "Rate exceeded"),
@@ -37,28 +45,26 @@ fn reads() -> Vec<Row> {
         row("DescribeImages: HTTP 503 twice", |it| it.fault("DescribeImages", 1..=2, Unavailable), 0, 1, Whole, Gone, ""),
         row("DescribeImages: the connection is reset", |it| it.fault("DescribeImages", 1, DropBefore), 0, 1, Whole, Gone, ""),
         row("DescribeServices: no answer, once", |it| it.fault("DescribeServices", 1, NeverAnswer), 0, 1, Whole, Gone, ""),
-        row("every call: connection refused", |it| it, 125, 0, Nothing, Gone, "nothing was built or written")
-            .tasks(|it| it.replace("{endpoint}", "http://127.0.0.1:1")),
+        row("every call: connection refused", |it| it, 125, 0, Nothing, Gone, "nothing was built or written").tasks(|it| it.replace("{endpoint}", "http://127.0.0.1:1")),
         row("every call: the clock of this machine is wrong", |it| it.fault("*", .., Refuse("InvalidSignatureException", "Signature expired: 20261124T000000Z is now earlier than 20261124T001000Z")), 125, 0, Nothing, Gone, "clock"),
-        row("every call: answers take 30 s", |it| it.fault("*", .., Slow(30_000)), 0, 1, Whole, Gone, "").life(|| Life::counts_to(9).runs(200_000)),
+        row("every call: answers take 6 s", |it| it.fault("*", .., Slow(6_000)), 0, 1, Whole, Gone, "").slowly(),
     ]
 }
 
+#[rustfmt::skip]
 fn images() -> Vec<Row> {
     vec![
         row("GetAuthorizationToken: a burst of throttling", |it| it.fault("GetAuthorizationToken", 1..=2, Throttle), 0, 1, Whole, Gone, "").cold(),
         row("GetAuthorizationToken: not allowed", |it| it.fault("GetAuthorizationToken", .., AccessDenied), 125, 0, Nothing, Gone, "ecr:GetAuthorizationToken").cold(),
-        row("docker build: docker dies", |it| it, 125, 0, Nothing, Gone, "no ECS task was started")
-            .docker(|| Docker::new().on("build", Says::new().stderr("step 1\n").dies(9))),
-        row("docker build: the disk is full", |it| it, 125, 0, Nothing, Gone, "no ECS task was started")
-            .docker(|| Docker::new().on("build", Says::new().stderr("write /var/lib/docker/tmp: no space left on device\n").exits(1))),
-        row("docker push: the login expires in the middle", |it| it, 0, 1, Whole, Gone, "token has expired")
-            .docker(|| Docker::new().on_nth("push", 1, Says::new().stderr("denied: Your authorization token has expired. Reauthenticate and try again.\n").exits(1))),
-        row("docker push: docker dies", |it| it, 125, 0, Nothing, Gone, "no ECS task was started")
-            .docker(|| Docker::new().on("push", Says::new().stderr("pushing\n").dies(9))),
+        row("docker build: docker dies", |it| it, 125, 0, Nothing, Gone, "no ECS task was started").docker(|| Docker::new().on("build", Says::new().stderr("step 1\n").dies(9))),
+        row("docker build: the disk is full", |it| it, 125, 0, Nothing, Gone, "no ECS task was started").docker(|| Docker::new().on("build", Says::new().stderr("write /var/lib/docker/tmp: no space left on device\n").exits(1))),
+        row("docker push: the login expires in the middle", |it| it, 0, 1, Whole, Gone, "token has expired").docker(|| Docker::new().on_nth("push", 1, Says::new().stderr("denied: Your authorization token has expired. Reauthenticate and try again.\n").exits(1))),
+        row("docker push: somebody has pushed the same tag meanwhile", |it| it, 0, 1, Whole, Gone, "").docker(|| Docker::new().on("push", Says::new().script(TAKEN))),
+        row("docker push: docker dies", |it| it, 125, 0, Nothing, Gone, "no ECS task was started").docker(|| Docker::new().on("push", Says::new().stderr("pushing\n").dies(9))),
     ]
 }
 
+#[rustfmt::skip]
 fn registration() -> Vec<Row> {
     vec![
         row("RegisterTaskDefinition: a burst of throttling", |it| it.fault("RegisterTaskDefinition", 1..=3, Throttle), 0, 1, Whole, Gone, ""),
@@ -68,6 +74,7 @@ fn registration() -> Vec<Row> {
     ]
 }
 
+#[rustfmt::skip]
 fn launches() -> Vec<Row> {
     vec![
         row("RunTask: a burst of throttling", |it| it.fault("RunTask", 1..=3, Throttle), 0, 1, Whole, Gone, RESET),
@@ -76,11 +83,9 @@ fn launches() -> Vec<Row> {
         row("RunTask: the answer is lost", |it| it.fault("RunTask", 1, DropAfter), 0, 1, Whole, Gone, RESET),
         row("RunTask: HTTP 500 after the effect", |it| it.fault("RunTask", 1, ServerErrorAfter), 0, 1, Whole, Gone, RESET),
         row("RunTask: half an answer", |it| it.fault("RunTask", 1, HalfBody), 0, 1, Whole, Gone, RESET),
-        row("RunTask: no answer after the effect", |it| it.fault("RunTask", 1, NeverAnswerAfter), 0, 1, Whole, Gone, RESET),
-        row("RunTask: no answer is ever there", |it| it.fault("RunTask", .., DropAfter), 125, 1, Nothing, Gone, "was started and is being stopped"),
-        row("RunTask: the answer is lost, and the user interrupts", |it| it.fault("RunTask", 1, DropAfter), 130, 1, Nothing, Gone, "was started and is being stopped")
-            .life(forever)
-            .when(Act::SignalAt("RunTask", Moment::Acted, Signal::INT)),
+        row("RunTask: no answer after the effect", |it| it.fault("RunTask", 1, NeverAnswerAfter), 0, 1, Whole, Gone, RESET).slowly(),
+        row("RunTask: its answer is always lost", |it| it.fault("RunTask", .., DropAfter), 0, 1, Whole, Gone, "ECS knows an ECS task of this run"),
+        row("RunTask: the answer is lost, and the user interrupts", |it| it.fault("RunTask", 1, DropAfter), 130, 1, Nothing, Gone, "was started and is being stopped").life(forever).when(Act::SignalAt("RunTask", Moment::Acted, Signal::INT)),
         row("RunTask: not allowed", |it| it.fault("RunTask", .., AccessDenied), 125, 0, Nothing, Gone, "no ECS task was started"),
         row("RunTask: RESOURCE:MEMORY", |it| it.run_task_fails(&["RESOURCE:MEMORY"]), 125, 0, Nothing, Gone, "RESOURCE:MEMORY"),
         row("RunTask: AGENT, for a moment", |it| it.run_task_fails(&["AGENT"]).run_task_fails(&["AGENT"]), 0, 1, Whole, Gone, "AGENT"),
@@ -91,25 +96,26 @@ fn launches() -> Vec<Row> {
 }
 
 /// Of a run whose ECS task goes on for a while: the first two calls belong to the survey and to the launch.
+#[rustfmt::skip]
 fn following() -> Vec<Row> {
     vec![
         row("DescribeTasks: one HTTP 500", |it| it.fault("DescribeTasks", 4, ServerError), 0, 1, Whole, Gone, ""),
         row("DescribeTasks: a minute of throttling", |it| it.fault("DescribeTasks", 4..=10, Throttle), 0, 1, Whole, Gone, "cannot ask for the ECS task's status"),
         row("DescribeTasks: the network is gone for a minute", |it| it.fault("DescribeTasks", 4..=10, DropBefore), 0, 1, Whole, Gone, "ECS tells the ECS task's status again"),
-        row("DescribeTasks: no answer, once", |it| it.fault("DescribeTasks", 4, NeverAnswer), 0, 1, Whole, Gone, ""),
+        row("DescribeTasks: no answer, once", |it| it.fault("DescribeTasks", 4, NeverAnswer), 0, 1, Whole, Gone, "").slowly(),
         row("DescribeTasks: the credentials expire and are renewed", |it| it.fault("DescribeTasks", 4..=8, ExpiredToken), 0, 1, Whole, Gone, "renew the credentials"),
-        row("DescribeTasks: not allowed any more", |it| it.fault("DescribeTasks", 4.., AccessDenied), 125, 1, Whole, Runs, "ecs:DescribeTasks")
-            .life(|| usual().runs(300_000)),
-        row("every call: the network is gone for two minutes", |it| it.fault("DescribeTasks", 5..=13, DropBefore).fault("GetLogEvents", 3..=11, DropBefore), 0, 1, Whole, Gone, "the output can be read again"),
+        row("DescribeTasks: not allowed any more", |it| it.fault("DescribeTasks", 4.., AccessDenied), 125, 1, Cut, Runs, "ecs:DescribeTasks").life(|| usual().runs(300_000)),
+        row("every call: the network is gone for minutes", |it| it.fault("DescribeTasks", 5..=13, DropBefore).fault("GetLogEvents", 3..=11, DropBefore), 0, 1, Whole, Gone, "the output can be read again"),
     ]
 }
 
+#[rustfmt::skip]
 fn output() -> Vec<Row> {
     vec![
         row("GetLogEvents: a burst of throttling", |it| it.fault("GetLogEvents", 3..=6, Throttle), 0, 1, Whole, Gone, "cannot read the output"),
         row("GetLogEvents: the connection is reset, again and again", |it| it.fault("GetLogEvents", 3..=5, DropAfter), 0, 1, Whole, Gone, "cannot read the output"),
         row("GetLogEvents: half an answer", |it| it.fault("GetLogEvents", 3, HalfBody), 0, 1, Whole, Gone, ""),
-        row("GetLogEvents: no answer, once", |it| it.fault("GetLogEvents", 3, NeverAnswerAfter), 0, 1, Whole, Gone, ""),
+        row("GetLogEvents: no answer, once", |it| it.fault("GetLogEvents", 3, NeverAnswerAfter), 0, 1, Whole, Gone, "").slowly(),
         row("GetLogEvents: the token has expired", |it| it.fault("GetLogEvents", 5, Refuse("InvalidParameterException", "The specified nextToken has expired.")), 0, 1, Whole, Gone, "reading on from the last line"),
         row("GetLogEvents: not allowed", |it| it.fault("GetLogEvents", .., AccessDenied), 0, 1, Cut, Gone, "logs:GetLogEvents"),
         row("GetLogEvents: not allowed any more", |it| it.fault("GetLogEvents", 5.., AccessDenied), 0, 1, Cut, Gone, "the output may be cut"),
@@ -118,22 +124,27 @@ fn output() -> Vec<Row> {
         row("the log stream is late", |it| it.task_life(usual().stream_missing(6)), 0, 1, Whole, Gone, ""),
         row("empty pages in the middle", |it| it.log_pages(7, 2, 3), 0, 1, Whole, Gone, ""),
         row("all events of one millisecond", |it| it.task_life(usual().same_millisecond()), 0, 1, Whole, Gone, ""),
-        row("the last lines are late", |it| it.task_life(usual().last_lines_late(3, 9_000)), 0, 1, Whole, Gone, ""),
-        row("a log driver that cannot be followed", |it| it.task_definition(firelens()), 2, 0, Nothing, Gone, "put its output into CloudWatch Logs")
-            .tasks(|it| it.replace("service = \"web\"", "service = \"web\"\ntask-definition = \"firelens\"")),
+        row("the last lines are late", |it| it.task_life(usual().stops_at_once().last_lines_late(3, 2_500)), 0, 1, Whole, Gone, "").slowly().life(|| usual().stops_at_once()),
+        row("a base definition without a stream prefix", |it| it.task_definition(no_prefix()), 0, 1, Whole, Gone, "").tasks(|it| it.replace("service = \"web\"", "service = \"web\"\ntask-definition = \"no-prefix\"")),
+        row("a log driver that cannot be followed", |it| it.task_definition(firelens()), 2, 0, Nothing, Gone, "put its output into CloudWatch Logs").tasks(|it| it.replace("service = \"web\"", "service = \"web\"\ntask-definition = \"firelens\"")),
     ]
 }
 
+#[rustfmt::skip]
 fn ends() -> Vec<Row> {
-    let taken = |code: &'static str, reason: &'static str| move |it: Fake| it.task_life(usual().runs(60_000).taken_after(20_000, code, reason).on_sigterm(OnSigterm::Exits(0, 500)));
+    let taken = |code: &'static str, reason: &'static str| {
+        move |it: Fake| {
+            it.task_life(usual().runs(60_000).taken_after(20_000, code, reason).on_sigterm(OnSigterm::Exits(0, 500)))
+        }
+    };
     vec![
-        row("a sidecar dies first", |it| it.task_life(usual().container("proxy", ContainerLife::exits(9, 500))), 0, 1, Whole, Gone, ""),
-        row("exit code 0 after a Spot interruption", taken("SpotInterruption", "Your Spot Task was interrupted."), 125, 1, Cut, Gone, "its capacity was taken away"),
-        row("exit code 0 after a termination notice", taken("TerminationNotice", "Your Spot Task was interrupted."), 125, 1, Cut, Gone, "its capacity was taken away"),
-        row("exit code 0 after somebody's StopTask", taken("UserInitiated", "deploying"), 125, 1, Cut, Gone, "somebody stopped the ECS task"),
-        row("exit code 0 after the scheduler's stop", taken("ServiceSchedulerInitiated", "scaling"), 125, 1, Cut, Gone, "the service scheduler stopped the ECS task"),
-        row("the host is lost", taken("InfrastructureHealth", "Host EC2 terminated."), 125, 1, Cut, Gone, "the host failed"),
-        row("no exit code", |it| it.task_life(usual().exits_without_code("DockerTimeoutError: Could not transition to stopped")), 125, 1, Whole, Gone, "gave no exit code"),
+        row("an essential sidecar dies first", |it| it.task_definition(with_proxy()).task_life(usual().container("proxy", ContainerLife::exits(9, 500))), 0, 1, Whole, Gone, "").tasks(|it| it.replace("service = \"web\"", "service = \"web\"\ntask-definition = \"with-proxy\"\ncontainer = \"web\"")),
+        row("exit code 0 after a Spot interruption", taken("SpotInterruption", "Your Spot Task was interrupted."), 125, 1, Part, Gone, "its capacity was taken away"),
+        row("exit code 0 after a termination notice", taken("TerminationNotice", "Your Spot Task was interrupted."), 125, 1, Part, Gone, "its capacity was taken away"),
+        row("exit code 0 after somebody's StopTask", taken("UserInitiated", "deploying"), 125, 1, Part, Gone, "somebody stopped the ECS task"),
+        row("exit code 0 after the scheduler's stop", taken("ServiceSchedulerInitiated", "scaling"), 125, 1, Part, Gone, "the service scheduler stopped the ECS task"),
+        row("the host is lost", taken("InfrastructureHealth", "Host EC2 terminated."), 125, 1, Part, Gone, "the host failed"),
+        row("no exit code", |it| it.task_life(usual().exits_without_code("DockerTimeoutError: Could not transition to stopped")), 125, 1, Whole, Gone, "gives no exit code"),
         row("out of memory", |it| it.task_life(usual().runs_out_of_memory()), 137, 1, Whole, Gone, "ran out of memory"),
         row("the image cannot be pulled", |it| it.task_life(Life::never_starts("CannotPullContainerError: pull image manifest has been retried 5 time(s): not found")), 125, 1, Nothing, Gone, "CannotPullContainerError"),
         row("a secret cannot be read", |it| it.task_life(Life::never_starts("ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed")), 125, 1, Nothing, Gone, "ResourceInitializationError"),
@@ -144,23 +155,25 @@ fn ends() -> Vec<Row> {
 }
 
 /// The user interrupts a run whose ECS task would go on.
+#[rustfmt::skip]
 fn stops() -> Vec<Row> {
     let act = Act::Signal(Signal::INT);
     vec![
-        row("StopTask: throttled", |it| it.fault("StopTask", 1..=3, Throttle), 130, 1, Whole, Gone, "cannot stop the ECS task").life(forever).when(act),
-        row("StopTask: the answer is lost", |it| it.fault("StopTask", 1, DropAfter), 130, 1, Whole, Gone, "").life(forever).when(act),
-        row("StopTask: no answer, once", |it| it.fault("StopTask", 1, NeverAnswer), 130, 1, Whole, Gone, "").life(forever).when(act),
-        row("StopTask: not allowed", |it| it.fault("StopTask", .., AccessDenied), 130, 1, Whole, Gone, "ecs:StopTask").life(|| usual().runs(60_000)).when(act),
-        row("StopTask: the container ignores SIGTERM", |it| it.task_life(forever().on_sigterm(OnSigterm::Ignores)), 130, 1, Whole, Gone, "").life(forever).when(act),
+        row("StopTask: throttled", |it| it.fault("StopTask", 1..=3, Throttle), 130, 1, Part, Gone, "cannot stop the ECS task").life(forever).when(act),
+        row("StopTask: the answer is lost", |it| it.fault("StopTask", 1, DropAfter), 130, 1, Part, Gone, "").life(forever).when(act),
+        row("StopTask: no answer, once", |it| it.fault("StopTask", 1, NeverAnswer), 130, 1, Part, Gone, "").slowly().life(forever).when(act),
+        row("StopTask: not allowed", |it| it.fault("StopTask", .., AccessDenied), 130, 1, Part, Gone, "ecs:StopTask").life(|| usual().runs(60_000)).when(act),
+        row("StopTask: the container ignores SIGTERM", |it| it.task_life(forever().on_sigterm(OnSigterm::Ignores)), 130, 1, Part, Gone, "").life(forever).when(act),
     ]
 }
 
+#[rustfmt::skip]
 fn machine() -> Vec<Row> {
     vec![
         row("SIGHUP", |it| it, 129, 1, Unread, Runs, "cargo xtask attach").life(|| usual().runs(100_000)).fault_is(Act::Signal(Signal::HUP)),
         row("the terminal is closed", |it| it, 129, 1, Unread, Untold, "").life(|| usual().runs(101_000)).fault_is(Act::CloseTerminal),
-        row("stdout is a pipe that nobody reads", |it| it, 0, 1, Unread, Gone, "").fault_is(Act::BrokenPipe),
-        row("stdout is a full disk", |it| it, 0, 1, Unread, Gone, "").fault_is(Act::FullDisk),
+        row("stdout is a pipe that nobody reads", |it| it, 0, 1, Unread, Gone, "stdout is closed").fault_is(Act::BrokenPipe),
+        row("stdout is a full disk", |it| it, 0, 1, Unread, Gone, "cannot write to stdout").fault_is(Act::FullDisk),
     ]
 }
 
@@ -177,4 +190,30 @@ fn firelens() -> serde_json::Value {
             "logConfiguration": { "logDriver": "awsfirelens", "options": { "Name": "stdout" } },
         }],
     })
+}
+
+/// A definition whose second container is essential, too.
+fn with_proxy() -> serde_json::Value {
+    let mut definition = firelens();
+    definition["family"] = "with-proxy".into();
+    definition["executionRoleArn"] = "arn:aws:iam::111122223333:role/execution".into();
+    definition["containerDefinitions"][0]["logConfiguration"] = serde_json::json!({
+        "logDriver": "awslogs",
+        "options": { "awslogs-group": "/ecs/app", "awslogs-region": "eu-west-1", "awslogs-stream-prefix": "app" },
+    });
+    let proxy = serde_json::json!({ "name": "proxy", "image": "envoy:1", "essential": true });
+    definition["containerDefinitions"].as_array_mut().unwrap().push(proxy);
+    definition
+}
+
+/// A definition whose streams cannot be known.
+fn no_prefix() -> serde_json::Value {
+    let mut definition = with_proxy();
+    definition["family"] = "no-prefix".into();
+    definition["containerDefinitions"].as_array_mut().unwrap().truncate(1);
+    let options = definition.pointer_mut("/containerDefinitions/0/logConfiguration/options").unwrap();
+    options.as_object_mut().unwrap().remove("awslogs-stream-prefix");
+    // Fargate refuses it without one, instances do not.
+    definition["requiresCompatibilities"] = serde_json::json!(["EC2"]);
+    definition
 }
