@@ -7,8 +7,8 @@
 //! the lists decide: nothing is created in the last minutes of a window, so the first list of the next one shows whatever still runs.
 //!
 //! What remains, and cannot be closed without a table: a list that lags more than [`Rules::quiet`] behind, a second list older than the first,
-//! or a request that the network holds for more than [`Rules::attempt`] and over the window's edge. `tests/it/exclusivity` explores
-//! all the rest to the end.
+//! or a request that the network holds for more than [`Rules::attempt`] and over the window's edge. `tests/it/exclusivity` is a
+//! model of all the rest, explored to the end.
 
 pub mod once;
 

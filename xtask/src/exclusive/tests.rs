@@ -1,4 +1,4 @@
-//! The decisions one by one. That they keep two ECS tasks apart whatever happens is shown by `tests/it/exclusivity`.
+//! The decisions one by one. That they keep two ECS tasks apart whatever happens is shown by `tests/it/exclusive_proof.rs`.
 
 use super::*;
 use crate::model::Overridden;

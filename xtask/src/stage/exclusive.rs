@@ -141,7 +141,8 @@ pub(super) async fn claim(launch: &mut Launch<'_>, request: &mut Value, wish: &W
         pause: Launch::FIRST_PAUSE,
         trouble: None,
     };
-    claiming.run(request, look).await
+    // On the heap: the futures of the SDK's calls are large.
+    Box::pin(claiming.run(request, look)).await
 }
 
 struct Claiming<'a, 'b> {
@@ -170,7 +171,7 @@ impl Claiming<'_, '_> {
                 return Err(self.launch.interrupted(signal).await);
             }
             step = match step {
-                Step::Look => self.look().await?,
+                Step::Look => Box::pin(self.look()).await?,
                 Step::Wait(until) => {
                     self.wait(until).await?;
                     Step::Look
@@ -231,7 +232,7 @@ impl Claiming<'_, '_> {
         loop {
             let Launch { aws, cluster, .. } = *self.launch;
             let family = self.wish.place.family.clone();
-            match self.reading(look(aws, cluster, &family)).await? {
+            match self.reading(Box::pin(look(aws, cluster, &family))).await? {
                 Ok(look) => return self.looked(look),
                 Err(error) => self.bear(&error, "look who holds the place").await?,
             }

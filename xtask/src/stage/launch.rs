@@ -66,7 +66,7 @@ pub async fn launch(aws: &Aws, ui: &Ui, order: Order<'_>, signals: &mut Signals)
     request["taskDefinition"] = json!(definition.arn);
     let mut launch = Launch { aws, ui, plan, cluster, stop_run, signals, signal: None, unanswered: false };
     let settled = match single {
-        Some((wish, look)) => exclusive::claim(&mut launch, &mut request, &wish, look).await?,
+        Some((wish, look)) => Box::pin(exclusive::claim(&mut launch, &mut request, &wish, look)).await?,
         None => {
             let task = launch.run(&mut request).await?;
             Settled::Running(Box::new(RunningTask { task, signal: launch.signal }))

@@ -1,5 +1,5 @@
 //! `exclusive`, `--attach-if-running` and `--once`: several processes of the built binary at a time against the fake AWS. That no order of
-//! events breaks it is explored by `exclusivity`; here is that the binary does what was explored.
+//! events breaks it is explored by `exclusive_proof`; here is that the binary does what was explored.
 
 use std::time::{Duration, Instant};
 

@@ -19,6 +19,7 @@ mod completion;
 mod ecs;
 mod events;
 mod exclusive;
+mod exclusive_proof;
 mod exclusivity;
 mod expect;
 mod fake;

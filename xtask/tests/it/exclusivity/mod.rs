@@ -1,5 +1,5 @@
-//! Never two ECS tasks at once, and never stuck: the proof of `exclusive`, explored to its end; and that the proof notices when what it
-//! rests on is taken away. `benches/exclusive.rs` explores what takes minutes.
+//! Never two ECS tasks at once, and never stuck: a model of `exclusive`, and its exploration to the end. `exclusive_proof.rs` does it in
+//! every test run, `benches/exclusive.rs` goes further.
 
 pub mod explore;
 pub mod model;
@@ -7,7 +7,7 @@ pub mod small;
 
 use explore::{Found, explore};
 use model::{Model, World};
-use xtask::exclusive::{Desired, Link, Place, RULES, Rules, token};
+use xtask::exclusive::{RULES, Rules, token};
 
 /// Lengths in ticks that are to each other as production's are at the least: the lists lag one tick, a request takes up to one, a
 /// window is three, and ECS forgets after three, where production's hour has a third to spare.
@@ -35,63 +35,4 @@ pub fn is_safe(world: World) -> (usize, usize) {
         Found::Two(way) => panic!("two ECS tasks at once:\n{}", way.join("\n")),
         Found::Stuck(way) => panic!("a run that cannot end:\n{}", way.join("\n")),
     }
-}
-
-/// What the model takes for granted of the lengths in use.
-#[test]
-fn production_is_as_the_model_needs_it() {
-    let Rules { window, quiet, attempt, lists } = RULES;
-    let (minute, hour) = (60_000, 60 * 60_000);
-    assert!(window <= hour, "in its window no token may expire, and nothing that has stopped be forgotten");
-    assert!(quiet >= 2 * minute, "for as long as ListTasks lags nothing may be created at a window's end");
-    assert!(attempt >= minute / 2 && quiet + attempt < window, "an attempt is given up after half a minute");
-    assert_eq!(lists, [Desired::Running, Desired::Stopped]);
-}
-
-/// Crashes, lost requests, lost answers, any delays.
-#[test]
-fn three_callers_for_ever() {
-    println!("{:?} states and moves", is_safe(world()));
-}
-
-/// What there is not the time for with three: failures that ECS remembers, requests that outlive their sender, three ECS tasks in a window.
-#[test]
-fn two_callers_with_the_rest() {
-    let two = World { callers: 2, ..world() };
-    for world in [World { orphans: 1, ..two }, World { failures: 1, ..two }, World { tasks: 3, ..two }] {
-        println!("{:?} states and moves", is_safe(world));
-    }
-}
-
-/// A token that does not name its window.
-fn without_window(place: &Place, link: &Link) -> String {
-    token(place, &Link { window: 0, ..link.clone() })
-}
-
-/// Each of them breaks it, and the model finds how.
-#[test]
-fn nothing_that_it_rests_on_can_be_left_out() {
-    let good = World { callers: 2, tasks: 3, forgets_early: false, ..world() };
-    let rules = good.rules;
-    for (what, broken) in [
-        ("the quiet end of a window", World { rules: Rules { quiet: 0, ..rules }, ..good }),
-        ("the time that a request takes", World { rules: Rules { attempt: 0, ..rules }, ..good }),
-        ("a window that is no longer than ECS's memory", World { rules: Rules { window: 5, ..rules }, ..good }),
-        ("RUNNING first", World { rules: Rules { lists: [Desired::Stopped, Desired::Running], ..rules }, ..good }),
-        ("STOPPED", World { rules: Rules { lists: [Desired::Running; 2], ..rules }, ..good }),
-        ("RUNNING", World { rules: Rules { lists: [Desired::Stopped; 2], ..rules }, ..good }),
-        ("the window in the token", World { token: without_window, ..good }),
-    ] {
-        match explore(&Model::new(broken), 3_000_000) {
-            Found::Two(way) => println!("without {what}:\n  {}", way.join("\n  ")),
-            other => panic!("without {what} nothing was found: {other:?}"),
-        }
-    }
-}
-
-/// What would wait for ever is found, too.
-#[test]
-fn a_window_that_is_quiet_from_end_to_end_is_found() {
-    let never = World { rules: Rules { quiet: 3, ..world().rules }, callers: 1, ..world() };
-    assert!(matches!(explore(&Model::new(never), 1_000), Found::Stuck(_)));
 }
