@@ -69,14 +69,13 @@ Examples:
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
-  cargo xtask check -e staging                   everything that may run there
-  cargo xtask check -e staging db-migrate
-  cargo xtask check -e staging --format json     one object a line";
+  cargo xtask check -e staging                   everything that a run would need
+  cargo xtask check -e staging db-migrate        of this task";
 
-const CHECK_MORE: &str = "\
+const CHECK_HELP: &str = "\
 Network, roles and secrets are read by the aws CLI, with the environment's
-profile, region and endpoint; where it is not on PATH they are skipped, and
-the output says so.
+profile, region and endpoint; where it is not on PATH they are skipped, and the
+output says so.
 
 Exit codes: 0 nothing failed; 1 something did; 2 wrong usage.";
 
@@ -87,19 +86,19 @@ Examples:
   cargo xtask policy -e production --trust github:acme/app > trust.json
   cargo xtask policy -e staging --trust github:acme/app:ref:refs/heads/main";
 
-const POLICY_MORE: &str = "\
+const POLICY_HELP: &str = "\
 What is already in AWS is read for it: the service, its task definition and
 their roles.";
 
 const CLEAN_EXAMPLES: &str = "\
 Examples:
-  cargo xtask clean -e staging --dry-run         what would be deleted
-  cargo xtask clean -e staging --keep 10";
+  cargo xtask clean -e staging --dry-run         what would go
+  cargo xtask clean -e staging --keep 3";
 
-const CLEAN_MORE: &str = "\
-Only revisions with the tag xtask=1 in the families of tasks.toml, never one
-that a service or an ECS task of any cluster in the region still uses. Images
-are left to ECR's lifecycle rules.";
+const CLEAN_HELP: &str = "\
+Only revisions with the tag xtask=1 in the families of tasks.toml, never one that
+a service or an ECS task of any cluster in the region still uses. Images are left
+to ECR's lifecycle rules.";
 
 const ATTACH_EXAMPLES: &str = "\
 Examples:
@@ -333,7 +332,7 @@ pub struct Help {
 
 /// `check`
 #[derive(Debug, Clone, Default, Args)]
-#[command(before_help = CHECK_EXAMPLES, after_help = CHECK_MORE)]
+#[command(before_help = CHECK_EXAMPLES, after_help = CHECK_HELP)]
 pub struct Check {
     /// Only these tasks [default: all that may run in the environment]
     #[arg(value_name = "TASK")]
@@ -342,7 +341,7 @@ pub struct Check {
 
 /// `policy`
 #[derive(Debug, Clone, Default, Args)]
-#[command(before_help = POLICY_EXAMPLES, after_help = POLICY_MORE)]
+#[command(before_help = POLICY_EXAMPLES, after_help = POLICY_HELP)]
 pub struct Policy {
     /// Only these tasks [default: all that may run in the environment]
     #[arg(value_name = "TASK")]
@@ -354,7 +353,7 @@ pub struct Policy {
 
 /// `clean`
 #[derive(Debug, Clone, Args)]
-#[command(before_help = CLEAN_EXAMPLES, after_help = CLEAN_MORE)]
+#[command(before_help = CLEAN_EXAMPLES, after_help = CLEAN_HELP)]
 pub struct Clean {
     /// Only these tasks [default: all of tasks.toml]
     #[arg(value_name = "TASK")]
@@ -391,6 +390,9 @@ pub enum Shell {
 /// `complete`
 #[derive(Debug, Clone, Args)]
 pub struct Complete {
+    /// Look at AWS for the ECS tasks of the environment, for the completions to come
+    #[arg(long)]
+    pub refresh: bool,
     /// The words behind `cargo xtask`, the one to complete last
     #[arg(last = true)]
     pub words: Vec<OsString>,
@@ -401,6 +403,21 @@ impl Cli {
     pub fn description() -> clap::Command {
         // clap takes the template for the one command it is given to.
         Cli::command().help_template(TEMPLATE).mut_subcommands(|it| it.help_template(TEMPLATE))
+    }
+
+    /// The flags that lead to tasks.toml and AWS in a line that is still being typed.
+    pub fn global_flags(words: &[String]) -> Everywhere {
+        let value = |name: &str| {
+            let flag = format!("--{name}=");
+            let next = words.windows(2).find(|it| it[0] == format!("--{name}")).map(|it| it[1].clone());
+            next.or_else(|| words.iter().find_map(|it| it.strip_prefix(&flag).map(str::to_owned)))
+        };
+        Everywhere {
+            file: value("file").map(PathBuf::from),
+            profile: value("profile"),
+            region: value("region"),
+            ..Everywhere::default()
+        }
     }
 
     /// Reads the command line; an error is also help that was asked for.

@@ -28,6 +28,8 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(500);
 const EMPTY_PAGE_PAUSE: Duration = Duration::from_millis(50);
 /// The log counts as complete when its end has not moved for this long after the container stopped.
 const QUIET: Duration = Duration::from_secs(3);
+/// What came late once may come late again: a log that grew so long after the stop has to be quiet for as long, up to this.
+const LONGEST_QUIET: Duration = Duration::from_secs(12);
 /// Nothing new for this long after STOPPED, and no clear end either: the log is given up as it is.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 /// The same where the log could not be read because of faults that pass: they get longer to do so.
@@ -181,7 +183,9 @@ pub struct Follow {
     skip: Option<(Timestamp, usize)>,
     /// Since when the log's end has not moved; reset by every event, by every new token and by the container's stop.
     quiet_since: Option<Duration>,
-    /// Whether a read has found the end unmoved for [`QUIET`] after the container's stop.
+    /// How long after the container's stop the output last grew beyond an end that had been seen.
+    late_by: Duration,
+    /// Whether a read has found the end unmoved for long enough after the container's stop: see [`Follow::quiet`].
     drained: bool,
     /// Whether there was a page of any kind.
     had_page: bool,
@@ -212,6 +216,7 @@ impl Follow {
             lost: None,
             running_since: None,
             container_stopped_since: None,
+            late_by: Duration::ZERO,
             stopped_since: None,
             log_token: None,
             log_at: None,
@@ -450,6 +455,10 @@ impl Follow {
         }
         if moved {
             self.grown_at = Some(now);
+            // Only what came after the end had been seen is late; the rest of a long output is not.
+            if let (Some(stopped), Some(_)) = (self.container_stopped_since, self.quiet_since) {
+                self.late_by = now.saturating_sub(stopped);
+            }
         }
         if !events.is_empty() {
             self.remember_printed(&events);
@@ -465,12 +474,12 @@ impl Follow {
         let since = *self.quiet_since.get_or_insert(now);
         if self.container_stopped_since.is_none() || self.drained {
             self.log_at = Some(now + LOG_INTERVAL * self.pace);
-        } else if self.log_asked_at >= since + QUIET {
+        } else if self.log_asked_at >= since + self.quiet() {
             self.drained = true;
             self.log_at = Some(now + LOG_INTERVAL * self.pace);
         } else {
             // The last read is due when it has been quiet for long enough, however rarely throttling lets us read.
-            self.log_at = Some((now + DRAIN_INTERVAL * self.pace).min((since + QUIET).max(now)));
+            self.log_at = Some((now + DRAIN_INTERVAL * self.pace).min((since + self.quiet()).max(now)));
         }
     }
 
@@ -622,6 +631,11 @@ impl Follow {
             let why = why.clone();
             self.finish(How::Lost(why), actions);
         }
+    }
+
+    /// How long the end of the log must not move to be taken for the end.
+    fn quiet(&self) -> Duration {
+        self.late_by.clamp(QUIET, LONGEST_QUIET)
     }
 
     /// Calls that are due.

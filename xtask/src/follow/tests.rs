@@ -252,6 +252,17 @@ fn late_lines_are_waited_for_as_long_as_they_come() {
 }
 
 #[test]
+fn a_log_that_lags_has_to_be_quiet_for_as_long() {
+    // The container ends at 20; what comes 5 seconds late is followed by a silence of almost 4, and that by one of 7.6.
+    let world = World { lines: vec![6.0, 20.5, 22.5, 25.0, 28.9, 36.5], grace: 1.0, ..World::default() };
+    let run = run(&world, target());
+    assert_eq!(run.printed, all_lines(&world));
+    assert_eq!(run.finish.log, LogEnd::Complete);
+    // Twelve seconds are the most.
+    assert!((48.0..50.0).contains(&run.at), "{}", run.at);
+}
+
+#[test]
 fn a_slow_answer_tells_how_the_log_was_when_it_was_asked_for() {
     let mut follow = Follow::new(target());
     let end = || Fact::Page { events: Vec::new(), next_token: Some("f0".to_owned()) };

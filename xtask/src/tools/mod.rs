@@ -124,6 +124,17 @@ pub async fn capture_whole(cmd: Cmd<'_>, stdin: Option<Vec<u8>>) -> Result<Captu
     exchange(cmd, stdin, None).await
 }
 
+/// Starts a program that outlives this process, and that no signal for it reaches. It has no streams: a shell that reads this process's
+/// output would wait for it otherwise.
+pub fn in_background(program: &Path, arguments: &[std::ffi::OsString]) {
+    use std::os::unix::process::CommandExt;
+    #[expect(clippy::disallowed_methods, reason = "xshell cannot start what it does not wait for")]
+    let mut command = std::process::Command::new(program);
+    let command = command.args(arguments).process_group(0);
+    // Whoever cannot start it does without.
+    let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+}
+
 async fn exchange(cmd: Cmd<'_>, stdin: Option<Vec<u8>>, signals: Option<&mut Signals>) -> Result<Captured> {
     let feed = if stdin.is_some() { Stdio::piped() } else { Stdio::null() };
     let io = Io { stdin: feed, stdout: Stdio::piped(), stderr: Stdio::piped() };

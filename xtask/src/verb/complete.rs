@@ -6,6 +6,7 @@ use clap::Command;
 use crate::flags::{Cli, Shell};
 use crate::model::Config;
 use crate::verb::help::TOPICS;
+use crate::verb::ids::Known;
 
 /// A word that may stand where the cursor is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,9 +17,12 @@ pub struct Candidate {
     pub help: String,
 }
 
+/// The known ECS tasks of an environment, or of the default one.
+pub type KnownIds<'a> = &'a dyn Fn(Option<&str>) -> Vec<Known>;
+
 /// What may stand in the place of the last of `words` (those behind `cargo xtask`). `config`: `None` where tasks.toml is missing or
 /// broken; then there are no names to offer.
-pub fn candidates(words: &[String], config: Option<&Config>) -> Vec<Candidate> {
+pub fn candidates(words: &[String], config: Option<&Config>, ids: KnownIds<'_>) -> Vec<Candidate> {
     let root = Cli::description();
     let (last, before) = match words.split_last() {
         Some((last, before)) => (last.as_str(), before),
@@ -27,7 +31,7 @@ pub fn candidates(words: &[String], config: Option<&Config>) -> Vec<Candidate> {
     let line = read(&root, before);
     let mut all = match &line.wants {
         Wants::Nothing => Vec::new(),
-        Wants::Value(id) => values(line.command, id, config, &line),
+        Wants::Value(id) => values(line.command, id, config, &line, ids),
         Wants::Any => {
             let mut all = Vec::new();
             if last.starts_with('-') {
@@ -37,7 +41,7 @@ pub fn candidates(words: &[String], config: Option<&Config>) -> Vec<Candidate> {
             } else if let Some(argument) = positional(line.command, line.n_positionals)
                 && !argument.is_last_set()
             {
-                all = values(line.command, argument.get_id().as_str(), config, &line);
+                all = values(line.command, argument.get_id().as_str(), config, &line, ids);
             }
             all
         }
@@ -48,7 +52,7 @@ pub fn candidates(words: &[String], config: Option<&Config>) -> Vec<Candidate> {
         && matches!(line.wants, Wants::Any)
     {
         let id = argument(&root, line.command, flag).map(|it| it.get_id().to_string());
-        all = id.map(|id| values(line.command, &id, config, &line)).unwrap_or_default();
+        all = id.map(|id| values(line.command, &id, config, &line, ids)).unwrap_or_default();
         all.retain(|it| it.word.starts_with(value));
         for candidate in &mut all {
             candidate.word = format!("{flag}={}", candidate.word);
@@ -120,6 +124,12 @@ fn read<'a>(root: &'a Command, before: &[String]) -> Line<'a> {
     line
 }
 
+/// The positional argument in that place; the last one may stand there again and again.
+fn positional(command: &Command, place: usize) -> Option<&clap::Arg> {
+    let repeats = |it: &&clap::Arg| matches!(it.get_action(), clap::ArgAction::Append);
+    command.get_positionals().nth(place).or_else(|| command.get_positionals().last().filter(repeats))
+}
+
 /// The flag that a word names: `-e`, `--env`, `--env=x`. The root's flags are everywhere.
 fn argument<'a>(root: &'a Command, command: &'a Command, word: &str) -> Option<&'a clap::Arg> {
     let name = word.split('=').next().unwrap_or(word);
@@ -154,16 +164,24 @@ fn verbs(root: &Command) -> Vec<Candidate> {
         .collect()
 }
 
-/// The argument that the next word without a dash is for. The last one of several words takes all that come.
-fn positional(command: &Command, index: usize) -> Option<&clap::Arg> {
-    let last = command.get_positionals().last();
-    let takes_more = |it: &&clap::Arg| matches!(it.get_action(), clap::ArgAction::Append);
-    command.get_positionals().nth(index).or_else(|| last.filter(takes_more))
-}
-
 /// The values of an argument: names of tasks.toml, or what clap itself knows.
-fn values(command: &Command, id: &str, config: Option<&Config>, line: &Line<'_>) -> Vec<Candidate> {
+fn values(command: &Command, id: &str, config: Option<&Config>, line: &Line<'_>, ids: KnownIds<'_>) -> Vec<Candidate> {
     match (id, config) {
+        // What is over can be looked at, and no more.
+        ("id", Some(_)) => {
+            let all = ids(line.environment.as_deref()).into_iter();
+            let wanted = all.filter(|it| !it.is_stopped() || ["attach", "logs"].contains(&command.get_name()));
+            wanted.map(|it| it.candidate(&it.id)).collect()
+        }
+        ("run", Some(_)) => {
+            let mut all: Vec<Candidate> = Vec::new();
+            for it in ids(line.environment.as_deref()).iter().filter(|it| !it.is_stopped() && !it.run.is_empty()) {
+                if !all.iter().any(|known| known.word == it.run) {
+                    all.push(it.candidate(&it.run));
+                }
+            }
+            all
+        }
         ("env", Some(config)) => {
             let task = config.tasks.iter().find(|it| Some(&it.name.value) == line.first.as_ref());
             let allowed = task.and_then(|it| it.environments.as_ref());
@@ -175,6 +193,7 @@ fn values(command: &Command, id: &str, config: Option<&Config>, line: &Line<'_>)
                 .map(|word| Candidate { word, help: String::new() })
                 .collect()
         }
+        // `tasks`: of a verb that takes several.
         ("task" | "tasks", Some(config)) => config
             .tasks
             .iter()

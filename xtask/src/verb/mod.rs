@@ -7,6 +7,7 @@ pub mod clean;
 pub mod complete;
 mod conclude;
 pub mod help;
+pub mod ids;
 pub mod init;
 pub mod list;
 pub mod logs;
@@ -24,6 +25,7 @@ use crate::event::Event;
 use crate::flags::{Cli, Everywhere, Format, Verb};
 use crate::tools::signals::Signals;
 use crate::ui::{self, GithubFiles, Ui, UiOptions};
+use crate::verb::ids::Ids;
 
 /// Does what the command line says and returns the exit code.
 pub fn dispatch(cli: Cli) -> u8 {
@@ -141,14 +143,42 @@ async fn verb(cli: &Cli, ui: &Ui, run_id: &mut String, signals: &mut Option<Sign
             ui.print(complete::script(flags.shell));
             Ok(exit::OK)
         }
+        Some(Verb::Complete(flags)) if flags.refresh => {
+            let file = TasksFile::require(file)?;
+            let environment = everywhere.env.as_deref().unwrap_or_default();
+            if let Some(ids) = Ids::of(&file, environment, everywhere.profile.as_deref(), reach::variable) {
+                ids.look(&file, everywhere, ui).await?;
+            }
+            Ok(exit::OK)
+        }
         Some(Verb::Complete(flags)) => {
             // A shell shows nothing of what goes wrong here: no names are offered then.
-            let config = TasksFile::find(file).ok().flatten().and_then(|it| it.config().ok());
             let words: Vec<String> = flags.words.iter().map(|it| it.to_string_lossy().into_owned()).collect();
-            ui.print(complete::lines(&complete::candidates(&words, config.as_ref())));
+            ui.print(complete::lines(&completed(&words, everywhere)));
             Ok(exit::OK)
         }
     }
+}
+
+/// The candidates for the last of these words.
+fn completed(words: &[String], everywhere: &Everywhere) -> Vec<complete::Candidate> {
+    // The line that is typed may name another tasks file.
+    let typed = Cli::global_flags(words);
+    let everywhere = &Everywhere { file: typed.file.or_else(|| everywhere.file.clone()), ..typed };
+    let file = TasksFile::find(everywhere.file.as_deref()).ok().flatten();
+    let config = file.as_ref().and_then(|it| it.config().ok());
+    let ids = |environment: Option<&str>| {
+        let default = config.as_ref().and_then(|it| it.default_environment.as_ref()).map(|it| it.value.clone());
+        let environment = environment.map(str::to_owned).or_else(|| reach::variable("XTASK_ENV")).or(default);
+        let (Some(file), Some(environment)) = (&file, environment) else { return Vec::new() };
+        let ids = Ids::of(file, &environment, everywhere.profile.as_deref(), reach::variable);
+        let Some(ids) = ids else { return Vec::new() };
+        if ids.is_old() {
+            ids.look_in_background(everywhere, &environment);
+        }
+        ids.known()
+    };
+    complete::candidates(words, config.as_ref(), &ids)
 }
 
 fn ui_options(everywhere: &Everywhere, task: Option<String>) -> UiOptions {

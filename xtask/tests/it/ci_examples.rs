@@ -17,6 +17,9 @@ const PROBE: &str = r#"
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     println!("migrating as {}", std::env::var("XTASK_RUN_ID").unwrap());
+    if arguments[2] == "for-ever" {
+        std::thread::sleep(std::time::Duration::from_secs(120));
+    }
     std::process::exit(arguments[2].parse().unwrap());
 }
 "#;
@@ -77,7 +80,7 @@ struct Step {
 }
 
 impl World {
-    fn new(url: &str, name: &str, exit_code: i32) -> World {
+    fn new(url: &str, name: &str, ends: &str) -> World {
         let host = url.strip_prefix("http://").unwrap();
         let folder = Folder::new(&format!(
             r#"
@@ -90,12 +93,12 @@ protected = true
 endpoint-url = "{url}"
 registry = "{host}"
 region = "us-east-1"
-cluster = "default"
+cluster = "ci-{name}"
 task-definition = "ci-{name}"
 subnets = ["subnet-00000000"]
 [tasks.db-migrate]
 image = "app"
-command = ["migrate", "{exit_code}"]
+command = ["migrate", "{ends}"]
 "#
         ));
         let root = folder.path().to_owned();
@@ -224,7 +227,7 @@ fn promises(name: &str, engine: Engine) {
     let Some(url) = real::ministack() else { return };
     let Some(python) = real::python_tool("python") else { return };
     // A migration, and then the deployment; the tool is compiled once.
-    let mut world = World::new(&url, name, 0);
+    let mut world = World::new(&url, name, "0");
     for n_times in [1, 2] {
         let done = engine(&mut world, &python, OnBranch::Main);
         assert_eq!(done.code, 0, "{}", done.said);
@@ -247,7 +250,7 @@ fn promises(name: &str, engine: Engine) {
     assert_eq!(world.calls("aws"), 2);
 
     // A migration that fails stops it there, with its own code.
-    let mut world = World::new(&url, &format!("{name}-bad"), 7);
+    let mut world = World::new(&url, &format!("{name}-bad"), "7");
     let failed = engine(&mut world, &python, OnBranch::Main);
     assert_eq!((failed.code, world.calls("aws")), (7, 0), "{}", failed.said);
     assert!(failed.said.contains("migrating as "), "{}", failed.said);
@@ -488,4 +491,47 @@ fn jenkins_stages(file: &str) -> Vec<(String, String)> {
         ["Tool", "Migrate", "Migrate branch", "Deploy"]
     );
     found
+}
+
+// ---------------------------------------------------------------------------------------------------------- cancelled jobs
+
+/// A job was killed before the tool could stop its ECS task: the platform's own way for cancelled jobs does it.
+#[test]
+fn the_steps_for_cancelled_jobs_stop_what_was_left() {
+    let Some(url) = real::ministack() else { return };
+    let Some(python) = real::python_tool("python") else { return };
+    let mut world = World::new(&url, "cancelled", "for-ever");
+    let tree = world.shell("git rev-parse HEAD:xtask");
+    // Where each example has put the tool.
+    for path in [
+        format!("home/.cache/xtask-bin/{}/xtask", tree.trim()),
+        format!(".xtask-bin/{}", tree.trim()),
+        "bin/xtask".to_owned(),
+    ] {
+        let path = world.folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_xtask"), path).unwrap();
+    }
+    let github = yaml(&python, "github-actions.yml");
+    let steps = github["jobs"]["deploy"]["steps"].as_array().unwrap();
+    let github = steps.iter().find(|it| text(it, "if") == "cancelled()").map(|it| text(it, "run").to_owned()).unwrap();
+    let gitlab = extended(&yaml(&python, "gitlab-ci.yml"), "migrate")["after_script"][0].as_str().unwrap().to_owned();
+    let jenkins = fs::read_to_string(examples().join("Jenkinsfile")).unwrap();
+    let (_, jenkins) = jenkins.split_once("aborted {\n            sh '").unwrap();
+    let jenkins = jenkins.split_once("'\n").unwrap().0.to_owned();
+
+    for (platform, script) in [("github", github), ("gitlab", gitlab), ("jenkins", jenkins)] {
+        let run_id = format!("cancelled-{platform}");
+        world.set("RUN_ID", &run_id);
+        world.set("CI_JOB_STATUS", "canceled");
+        world.shell(&format!("xtask run db-migrate -e staging --yes --run-id {run_id} --detach"));
+        let body = format!(r#"{{"cluster": "ci-cancelled", "startedBy": "xtask/db-migrate/{run_id}"}}"#);
+        let running = || real_ecs::call(&url, "ListTasks", &body)["taskArns"].as_array().unwrap().len();
+        assert_eq!(running(), 1, "{platform}");
+        let done = world.run(&["bash", "-eo", "pipefail"], &script);
+        assert_eq!((done.code, running()), (0, 0), "{platform}\n{}", done.said);
+        // And where the tool had done it itself.
+        let again = world.run(&["bash", "-eo", "pipefail"], &script);
+        assert_eq!(again.code, 0, "{platform}\n{}", again.said);
+    }
 }

@@ -1,6 +1,10 @@
 //! Completion in the shells themselves, at a terminal: words and Tab are typed, and what the shell then runs is what counts.
 
-use crate::harness::{Terminal, Test, find_program, has_terminal};
+use std::time::{Duration, Instant};
+
+use crate::ecs;
+use crate::fake::{Fake, Fault, Life};
+use crate::harness::{Ran, Terminal, Test, find_program, has_terminal};
 
 const TASKS: &str = r#"
 [environments.local]
@@ -70,11 +74,14 @@ fn world(shell: Shell) -> Option<Test> {
         crate::real::skipped(&format!("no {}", shell.name()));
         return None;
     }
+    Some(dressed(Test::new().tasks(TASKS), shell))
+}
+
+/// With what a shell needs.
+fn dressed(test: Test, shell: Shell) -> Test {
     let built = env!("CARGO_BIN_EXE_xtask");
-    let test = Test::new()
-        .tasks(TASKS)
-        .program("cargo", "echo \"$*\" >> \"$HOME/calls\"")
-        .program("xtask-built", &format!("exec {built} \"$@\""));
+    let test =
+        test.program("cargo", "echo \"$*\" >> \"$HOME/calls\"").program("xtask-built", &format!("exec {built} \"$@\""));
     for name in PROGRAMS.iter().chain([&shell.name()]) {
         test.real_program(name);
     }
@@ -82,7 +89,7 @@ fn world(shell: Shell) -> Option<Test> {
     std::fs::create_dir_all(&folder).unwrap();
     std::os::unix::fs::symlink(built, folder.join("xtask")).unwrap();
     std::fs::create_dir_all(test.project().join("deep/er")).unwrap();
-    Some(test.env("SHELL", shell.name()).instead(shell.name()))
+    test.env("SHELL", shell.name()).instead(shell.name())
 }
 
 /// Types each line and Enter in a new shell; gives what cargo was called with, and what the terminal showed meanwhile.
@@ -113,6 +120,7 @@ fn completes(shell: Shell) {
         "cargo xtask comp\tfi\t",
         "cargo xtask help exit\t",
         "cargo xtask --format js\tlist",
+        "cargo xtask check db-m\tcon\t-e st\t",
         // The task's own arguments are none of ours.
         "cargo xtask run console -- db-m\t",
     ];
@@ -125,6 +133,7 @@ fn completes(shell: Shell) {
         "xtask completions fish",
         "xtask help exit-codes",
         "xtask --format json list",
+        "xtask check db-migrate console -e staging",
         "xtask run console -- db-m",
     ];
     assert_eq!(calls, expected, "{shell:?}");
@@ -184,5 +193,103 @@ fn other_words_of_cargo_are_completed_as_before() {
         let calls = std::fs::read_to_string(test.home().join("calls")).unwrap_or_default();
         let calls: Vec<&str> = calls.lines().map(str::trim).collect();
         assert_eq!(calls, ["build-by-others", "xtask run db-migrate"], "{shell:?}:\n{}", ran.screen());
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------ ECS tasks
+
+/// Completes once, and says how long that took.
+fn complete(test: &Test, words: &[&str]) -> (Vec<String>, Duration) {
+    let started = Instant::now();
+    let ran: Ran = test.command(["complete", "--"].iter().chain(words)).run().code(0);
+    let took = started.elapsed();
+    let text = String::from_utf8(ran.stdout).unwrap();
+    (text.lines().map(|it| it.split('\t').next().unwrap().to_owned()).collect(), took)
+}
+
+/// A team's account with an ECS task that runs, and its id.
+fn with_a_running_task(fake: &Fake) -> (Test, String) {
+    let test = ecs::project(fake);
+    let _ = test.run("run db-migrate -e staging --run-id nightly-7 --detach").code(0);
+    let arn = fake.started()[0].arn.clone();
+    (test, arn.rsplit('/').next().unwrap().to_owned())
+}
+
+/// Completes until there is an answer.
+fn complete_until_known(test: &Test, words: &[&str]) -> Vec<String> {
+    let started = Instant::now();
+    loop {
+        let (found, _) = complete(test, words);
+        if !found.is_empty() {
+            return found;
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "nobody looks for ECS tasks");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn ecs_tasks_complete_from_a_list_that_is_looked_up_in_the_background() {
+    let fake = ecs::account().task_life(Life::prints(["x"]).runs_forever());
+    let (test, id) = with_a_running_task(&fake);
+    // Nobody has looked yet; the shell does not wait.
+    assert_eq!(complete(&test, &["attach", "-e", "staging", ""]).0, [""; 0]);
+    assert_eq!(complete_until_known(&test, &["attach", "-e", "staging", ""]), [id.clone()]);
+    assert_eq!(complete(&test, &["stop", "-e", "staging", &id[..3]]).0, [id.clone()]);
+    assert_eq!(complete(&test, &["logs", "--env=staging", "x"]).0, [""; 0]);
+    assert_eq!(complete(&test, &["stop", "-e", "staging", "--run", "ni"]).0, ["nightly-7"]);
+    // What it is stands beside it; the list is the user's own.
+    let ran = test.command(["complete", "--", "attach", "-e", "staging", ""]).run().code(0);
+    let _ = ran.stdout_has("\tdb-migrate, ").stdout_has(", by deployer/somebody\n");
+    let folder = std::fs::metadata(test.home().join(".cache/xtask")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&folder.permissions()) & 0o777, 0o700);
+    // A young list is not asked for again.
+    let n_calls = fake.operations().len();
+    let _ = complete(&test, &["attach", "-e", "staging", ""]);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(fake.operations().len(), n_calls);
+}
+
+#[test]
+fn completion_never_waits_for_aws() {
+    let fake = ecs::account().task_life(Life::prints(["x"]).runs_forever());
+    let (test, _) = with_a_running_task(&fake);
+    let fake = fake.fault("*", .., Fault::NeverAnswer);
+    let times = |words: &[&str]| -> Duration {
+        let mut all: Vec<Duration> = (0..9).map(|_| complete(&test, words).1).collect();
+        all.sort();
+        // What other processes of this machine do is not completion's.
+        all[4]
+    };
+    for words in [&["attach", "-e", "staging", ""][..], &["run", ""], &["run", "db-migrate", "-e", ""], &["st"]] {
+        let took = times(words);
+        assert!(took < Duration::from_millis(100), "{words:?} takes {took:?}");
+    }
+    fake.verify();
+}
+
+#[test]
+fn shells_complete_ecs_tasks() {
+    if !has_terminal() {
+        return;
+    }
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        if find_program(shell.name()).is_none() {
+            crate::real::skipped(&format!("no {}", shell.name()));
+            continue;
+        }
+        let fake = ecs::account().task_life(Life::prints(["x"]).runs_forever());
+        let (test, id) = with_a_running_task(&fake);
+        complete_until_known(&test, &["attach", "-e", "staging", ""]);
+        let test = dressed(test, shell);
+        let running = test.command(shell.arguments()).terminal_of(Terminal::All, 200, 50).start();
+        running.types(shell.start());
+        running.wait_for_stdout(if matches!(shell, Shell::Fish) { "sourced" } else { "ready> " });
+        running.types(&format!("cargo xtask attach -e staging {}\t; echo don''e\n", &id[..2]));
+        running.wait_for_stdout("done");
+        running.types("exit\n");
+        let ran = running.finish();
+        let calls = std::fs::read_to_string(test.home().join("calls")).unwrap_or_default();
+        assert_eq!(calls.trim(), format!("xtask attach -e staging {id}"), "{shell:?}:\n{}", ran.screen());
     }
 }

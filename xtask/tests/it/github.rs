@@ -275,3 +275,32 @@ fn a_cancelled_step_does_not_wait_longer_than_the_runner_does() {
     assert_eq!(fake.alive(), [""; 0], "{stderr}");
     assert_eq!(fake.count("StopTask"), 1);
 }
+
+/// The example's own step for cancelled jobs.
+fn step_for_cancelled_jobs() -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/ci/github-actions.yml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, rest) = text.split_once("if: cancelled()\n        run: ").expect("the example has such a step");
+    rest.lines().next().unwrap().to_owned()
+}
+
+#[test]
+fn what_a_killed_step_left_behind_is_stopped_by_the_step_for_cancelled_jobs() {
+    let fake = ecs::account().task_life(Life::prints(["begun"]).runs_forever());
+    let test = step(ecs::project(&fake)).env("RUN_ID", "gh-9876543210-2");
+    // Without `exec` no signal reaches the tool: it is killed with everything else.
+    let script =
+        format!("{} run db-migrate -e staging --run-id \"$RUN_ID\"\necho not reached", env!("CARGO_BIN_EXE_xtask"));
+    let output = cancelled(&test, &fake, &script, 10);
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("not reached"));
+    assert_eq!((fake.alive().len(), fake.count("StopTask")), (1, 0), "nothing has stopped it yet");
+
+    let words = step_for_cancelled_jobs().replace("\"$RUN_ID\"", "gh-9876543210-2");
+    let words = words.strip_prefix("xtask ").expect("it is the tool's").to_owned();
+    assert_eq!(words, "stop --run gh-9876543210-2 -e staging");
+    let _ = test.run(&words).code(0);
+    assert_eq!((fake.alive().len(), fake.count("StopTask")), (0, 1));
+    // Where the first step has done it already, that is fine too.
+    let _ = test.run(&words).code(0);
+    assert_eq!(fake.count("StopTask"), 1);
+}

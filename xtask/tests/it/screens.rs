@@ -201,6 +201,16 @@ fn failures() {
 }
 
 #[test]
+fn ps() {
+    let fake = ecs::account().task_life(Life::prints(["x"]).runs_forever());
+    let test = world(&fake).redact(r"\d+[smh]( ?\d+[ms])? ago", "1s ago");
+    let _ = test.run("run db-migrate -e staging --run-id r1 --detach").code(0);
+    let _ = test.run("run db-backup -e staging --run-id r2 --detach").code(0);
+    fake.advance(60_000);
+    screen("ps", &test, &[], "ps -e staging", 0);
+}
+
+#[test]
 fn a_dry_run() {
     let fake = ecs::account();
     screen("dry-run", &world(&fake), &[], "run db-migrate -e staging --run-id r1 --dry-run", 0);
