@@ -84,7 +84,9 @@ fn complaint(stderr: &str, ended: &str) -> Complaint {
             return Complaint { code: Some(code.to_owned()), message: message.to_owned() };
         }
     }
-    let message = lines.last().map_or_else(|| format!("`aws` ended with {ended}"), |it| (*it).to_owned());
+    // The last line says it; a page of HTML from something in between does not.
+    let message = lines.last().filter(|it| !it.contains('<')).map(|it| (*it).to_owned());
+    let message = message.unwrap_or_else(|| format!("`aws` ended with {ended}"));
     Complaint { code: None, message }
 }
 

@@ -208,18 +208,19 @@ impl<'a> Tree<'a> {
     }
 
     fn tell(&self, branch: &str, finding: Finding) {
+        let Finding { name, state, message, hint, span } = finding;
         let mut counts = self.counts.get();
-        counts[finding.state as usize] += 1;
+        counts[state as usize] += 1;
         self.counts.set(counts);
-        let place = finding.span.map(|it| line_and_column(&self.source.text, it.start));
+        let place = span.map(|it| line_and_column(&self.source.text, it.start));
         if self.json {
             let line = Line {
                 version: self.first.replace(false).then_some(VERSION),
                 branch,
-                check: &finding.name,
-                state: finding.state,
-                message: &finding.message,
-                hint: finding.hint.as_deref(),
+                check: &name,
+                state,
+                message: &message,
+                hint: hint.as_deref(),
                 file: place.map(|_| self.source.path.as_str()),
                 line: place.map(|(line, _)| line),
                 column: place.map(|(_, column)| column),
@@ -232,18 +233,18 @@ impl<'a> Tree<'a> {
         if self.branch.replace(branch.to_owned()) != branch {
             text.push_str(&format!("{branch}\n"));
         }
-        let state = match finding.state {
+        let state = match state {
             State::Ok => "ok",
             State::Skipped => "skipped",
             State::Failed => "failed",
         };
         // What AWS and docker say may hold anything; a terminal must not obey it.
-        let message = finding.message.replace(char::is_control, "\u{fffd}");
-        text.push_str(&format!("  {state:<8} {}: {message}\n", finding.name));
+        let message = message.replace(char::is_control, "\u{fffd}");
+        text.push_str(&format!("  {state:<8} {}: {message}\n", name));
         if let Some((line, column)) = place {
             text.push_str(&format!("           at: {}:{line}:{column}\n", self.source.path));
         }
-        if let Some(hint) = &finding.hint {
+        if let Some(hint) = &hint {
             text.push_str(&format!("           hint: {hint}\n"));
         }
         self.ui.print(text);

@@ -189,6 +189,7 @@ pub fn exit_codes() -> Vec<(String, &'static str)> {
     vec![
         ("0–255".to_owned(), "the container's own (the process's, on the host), when it ended by itself"),
         (exit::OK.to_string(), "also: `--detach` started the ECS task; any other command did what it was asked"),
+        (exit::PROBLEM.to_string(), "`check` found a problem"),
         (
             exit::REFUSED.to_string(),
             "usage, tasks.toml, the plan, or any refusal before the first write: wrong account, not confirmed",

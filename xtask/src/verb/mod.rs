@@ -100,13 +100,15 @@ async fn verb(cli: &Cli, ui: &Ui, run_id: &mut String, signals: &mut Option<Sign
         }
         Some(Verb::Policy(flags)) => {
             let file = TasksFile::require(file)?;
-            policy::policy(&file, flags, everywhere, ui).await.map_err(|it| it.in_source(&file.source))?;
+            Box::pin(policy::policy(&file, flags, everywhere, ui)).await.map_err(|it| it.in_source(&file.source))?;
             Ok(exit::OK)
         }
         Some(Verb::Clean(flags)) => {
             let file = TasksFile::require(file)?;
             let signals = signals.insert(Signals::new()?);
-            clean::clean(&file, flags, everywhere, ui, signals).await.map_err(|it| it.in_source(&file.source))?;
+            Box::pin(clean::clean(&file, flags, everywhere, ui, signals))
+                .await
+                .map_err(|it| it.in_source(&file.source))?;
             Ok(exit::OK)
         }
         Some(Verb::Attach(flags)) => {

@@ -100,10 +100,10 @@ async fn of_task(aws: &Aws, task: &ResolvedTask) -> Result<Needs> {
 
 /// The plan of a run without looking at the build context: what is built changes nothing of what is allowed.
 async fn planned(aws: &Aws, task: &ResolvedTask) -> Result<(Facts, Plan)> {
-    let first = survey::first(aws, task).await?;
+    let first = Box::pin(survey::first(aws, task)).await?;
     let around =
         survey::Around { inputs: None, commit: None, run_id: "policy".to_owned(), ci_job: None, warnings: Vec::new() };
-    let facts = survey::second(aws, task, first, around).await?.facts;
+    let facts = Box::pin(survey::second(aws, task, first, around)).await?.facts;
     let plan = plan::plan(task, &facts)?;
     Ok((facts, plan))
 }

@@ -12,7 +12,10 @@ const DIGEST: &str = "sha256:111111111111111111111111111111111111111111111111111
 
 /// An `aws` on PATH: for each call the answer of the first pattern that its words match, else a denial. Its calls are kept.
 #[derive(Default)]
-struct AwsCli(Vec<(String, Result<Value, (&'static str, &'static str)>)>);
+struct AwsCli(Vec<(String, Answer)>);
+
+/// JSON, or AWS's code and message.
+type Answer = Result<Value, (&'static str, &'static str)>;
 
 impl AwsCli {
     fn on(mut self, pattern: &str, answer: Value) -> AwsCli {

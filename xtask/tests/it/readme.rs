@@ -62,8 +62,11 @@ fn the_tables_are_those_of_the_code() {
         let arguments: String = verb
             .get_positionals()
             .map(|it| {
+                let names = it.get_value_names().unwrap_or_default();
                 if it.is_last_set() {
                     " [-- ARGS…]".to_owned()
+                } else if matches!(it.get_action(), clap::ArgAction::Append) {
+                    format!(" [{}…]", names.first().map(ToString::to_string).unwrap_or_default())
                 } else {
                     format!(" {}", it.get_id().as_str().to_uppercase())
                 }

@@ -276,6 +276,11 @@ impl Checker<'_> {
             }
         };
         let statements = permissions::statements(&seen.needs);
+        // Whoever may not simulate once may not at all.
+        if let Err(complaint) = self.simulate(cli, &principal, &["ecs:RunTask"], &["*"], &[]).await {
+            self.tell(branch, unasked("what the caller may do", &complaint));
+            return;
+        }
         let asked: Vec<Answer<'_, _>> =
             statements.iter().map(|it| -> Answer<'_, _> { Box::pin(self.statement(cli, &principal, it)) }).collect();
         for finding in all(asked).await {
