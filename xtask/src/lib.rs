@@ -15,6 +15,7 @@ pub mod hints;
 pub mod model;
 pub mod plan;
 pub mod resolve;
+pub mod session;
 pub mod stage;
 pub mod tools;
 pub mod ui;

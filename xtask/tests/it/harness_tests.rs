@@ -16,7 +16,10 @@ fn script(text: &str) -> Test {
 /// The message of the panic that this ends with.
 fn panic_of(act: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(act)).expect_err("it should have failed");
-    panic.downcast_ref::<String>().cloned().unwrap_or_else(|| panic.downcast_ref::<&str>().copied().unwrap_or("").into())
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .unwrap_or_else(|| panic.downcast_ref::<&str>().copied().unwrap_or("").into())
 }
 
 #[test]
@@ -84,7 +87,8 @@ fn ctrl_c_and_a_closed_window_reach_it() {
     if !has_terminal() {
         return;
     }
-    let test = script("trap 'exit 130' INT; trap 'echo hup; exit 129' HUP; echo ready; while :; do /bin/sleep 0.01; done");
+    let test =
+        script("trap 'exit 130' INT; trap 'echo hup; exit 129' HUP; echo ready; while :; do /bin/sleep 0.01; done");
     let running = test.command(["x"]).terminal_of(Terminal::AllButStdout, 40, 10).start();
     running.wait_for_stdout("ready");
     running.types("\x03");
@@ -118,10 +122,7 @@ fn docker_remembers_and_answers() {
     );
     let calls = test.docker_calls();
     let commands: Vec<String> = calls.iter().map(|it| it.command()).collect();
-    assert_eq!(
-        commands,
-        ["version", "image inspect", "login", "build", "push", "image inspect", "push", "frobnicate"]
-    );
+    assert_eq!(commands, ["version", "image inspect", "login", "build", "push", "image inspect", "push", "frobnicate"]);
     assert_eq!(calls[2].stdin, "secret\n");
     assert_eq!(calls[3].arguments[..3], ["--config", "/c", "build"]);
     assert!(calls[3].var("HOME").is_some_and(|it| it.ends_with("/home")));

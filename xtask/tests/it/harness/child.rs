@@ -7,8 +7,8 @@ use std::process::Stdio;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, kill_process};
 pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 
 use super::{LIMIT, Ran, Test, find_program};
 

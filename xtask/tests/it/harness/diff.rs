@@ -42,11 +42,8 @@ fn aligned<'a>(left: &[&'a str], right: &[&'a str]) -> Vec<(char, &'a str)> {
     let mut common = vec![vec![0_u32; right.len() + 1]; left.len() + 1];
     for i in (0..left.len()).rev() {
         for j in (0..right.len()).rev() {
-            common[i][j] = if left[i] == right[j] {
-                common[i + 1][j + 1] + 1
-            } else {
-                common[i + 1][j].max(common[i][j + 1])
-            };
+            common[i][j] =
+                if left[i] == right[j] { common[i + 1][j + 1] + 1 } else { common[i + 1][j].max(common[i][j + 1]) };
         }
     }
     let (mut i, mut j, mut out) = (0, 0, Vec::new());

@@ -69,7 +69,8 @@ impl Says {
         let words = says.script.lines().last().unwrap_or_default().to_owned();
         let cut = says.script.len() - words.len() - 1;
         says.script.truncate(cut);
-        let _ = writeln!(says.script, "told() {{ {words}; exit 1; }}\ntrap told INT TERM\nwhile :; do sleep 0.01; done");
+        let _ =
+            writeln!(says.script, "told() {{ {words}; exit 1; }}\ntrap told INT TERM\nwhile :; do sleep 0.01; done");
         says
     }
 
