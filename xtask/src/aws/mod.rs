@@ -1,9 +1,13 @@
 //! AWS: credentials, region, endpoint and the four clients. This folder is the only place that names `aws_sdk_*`; everything above
 //! speaks the words of `model` and gets an [`AwsError`] that says whether the call can have had an effect.
 
+pub mod channel;
+pub mod connect;
 pub mod ecr;
 pub mod ecs;
 pub mod logs;
+pub mod session;
+pub mod sign;
 
 use std::error::Error as StdError;
 use std::time::Duration;
