@@ -49,7 +49,7 @@ impl Aws {
                 ProfileFileCredentialsProvider::builder().configure(&surroundings).profile_name(profile).build();
             config = config.credentials_provider(provider);
         }
-        Aws { ecr: aws_sdk_ecr::Client::from_conf(config.build()), ..self.clone() }
+        Aws { ecr: aws_sdk_ecr::Client::from_conf(traced!(config, self.trace).build()), ..self.clone() }
     }
 
     /// The digest that a tag points to. `registry_id`: another account's, by number.

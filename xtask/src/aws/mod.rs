@@ -1,6 +1,7 @@
 //! AWS: credentials, region, endpoint and the four clients. This folder is the only place that names `aws_sdk_*`; everything above
 //! speaks the words of `model` and gets an [`AwsError`] that says whether the call can have had an effect.
 
+<<<<<<< HEAD
 pub mod channel;
 pub mod connect;
 pub mod ecr;
@@ -9,6 +10,8 @@ pub mod logs;
 pub mod session;
 pub mod sign;
 
+=======
+>>>>>>> main
 use std::error::Error as StdError;
 use std::time::Duration;
 
@@ -25,6 +28,22 @@ use crate::error::{Error, Problem};
 use crate::hints;
 use crate::model::{Identity, Origin, Sourced, Span};
 
+/// A service's configuration with the trace on it, where there is one: the shared configuration has no room for it.
+macro_rules! traced {
+    ($builder:expr, $trace:expr) => {
+        match &$trace {
+            Some(trace) => $builder.interceptor(trace.clone()),
+            None => $builder,
+        }
+    };
+}
+
+// Behind the macro, which they use.
+pub mod ecr;
+pub mod ecs;
+pub mod logs;
+pub mod trace;
+
 /// What tasks.toml and the flags say about reaching AWS.
 #[derive(Debug, Clone, Default)]
 pub struct AwsOptions {
@@ -36,12 +55,15 @@ pub struct AwsOptions {
     pub endpoint_url: Option<Sourced<String>>,
     /// How much faster than usual our own waits go. Only a loopback endpoint may set it: see [`Aws::speed`].
     pub speed: f64,
+    /// Told of each call, for `-v`.
+    pub trace: Option<trace::Trace>,
 }
 
 /// The clients of one environment.
 #[derive(Debug, Clone)]
 pub struct Aws {
     config: SdkConfig,
+    trace: Option<trace::Trace>,
     /// The region in use.
     pub region: Sourced<String>,
     /// The endpoint in use, where it isn't AWS's own.
@@ -91,12 +113,18 @@ impl Aws {
             .with_initial_backoff(Duration::from_secs(1).div_f64(speed))
             .with_max_backoff(Duration::from_secs(10).div_f64(speed));
         let config = config.into_builder().timeout_config(timeouts).retry_config(retries).build();
+        let trace = options.trace;
+        let ecs = aws_sdk_ecs::config::Builder::from(&config);
+        let ecr = aws_sdk_ecr::config::Builder::from(&config);
+        let logs = aws_sdk_cloudwatchlogs::config::Builder::from(&config);
+        let sts = aws_sdk_sts::config::Builder::from(&config);
         Ok(Aws {
-            ecs: aws_sdk_ecs::Client::new(&config),
-            ecr: aws_sdk_ecr::Client::new(&config),
-            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
-            sts: aws_sdk_sts::Client::new(&config),
+            ecs: aws_sdk_ecs::Client::from_conf(traced!(ecs, trace).build()),
+            ecr: aws_sdk_ecr::Client::from_conf(traced!(ecr, trace).build()),
+            logs: aws_sdk_cloudwatchlogs::Client::from_conf(traced!(logs, trace).build()),
+            sts: aws_sdk_sts::Client::from_conf(traced!(sts, trace).build()),
             config,
+            trace,
             region,
             endpoint_url,
             speed,
@@ -106,10 +134,9 @@ impl Aws {
     /// The same credentials, with CloudWatch Logs in another region.
     pub fn with_logs_region(mut self, region: &str) -> Aws {
         if region != self.region.value {
-            let config = aws_sdk_cloudwatchlogs::config::Builder::from(&self.config)
-                .region(Region::new(region.to_owned()))
-                .build();
-            self.logs = aws_sdk_cloudwatchlogs::Client::from_conf(config);
+            let logs = aws_sdk_cloudwatchlogs::config::Builder::from(&self.config);
+            let logs = logs.region(Region::new(region.to_owned()));
+            self.logs = aws_sdk_cloudwatchlogs::Client::from_conf(traced!(logs, self.trace).build());
         }
         self
     }

@@ -45,17 +45,22 @@ enum Matcher {
     Prefix(String),
     /// `**/foo`: the path ends with this; or, if it starts with `/`, is the rest of it.
     Suffix(String),
-    /// `*`, `?` and `**` elsewhere.
+    /// `*`, `?`, `**` and `[...]` elsewhere.
     Glob(Vec<Token>),
-    /// `[...]` and escaped letters.
+    /// Escaped letters, and classes with wildcards or escapes in them.
     Regex(Regex),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
     Char(char),
     /// `?`
     One,
+    /// `[a-z_]` or `[^a]`: first and last of each range.
+    Class {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+    },
     /// `*`
     Star,
     /// `**/` (or `**`) before something: any directories, none too.
@@ -139,14 +144,9 @@ impl Matcher {
         if !is_well_formed(pattern) {
             return None;
         }
-        let escapes_letter =
-            pattern.split('\\').skip(1).any(|it| it.starts_with(|it: char| it.is_ascii_alphanumeric()));
-        if pattern.contains(['[', ']']) || escapes_letter {
-            // docker compares the end of a pattern that starts with `**` and has neither a wildcard nor a class after it; one with a
-            // class is a regular expression in any case.
+        let Some(tokens) = tokens(pattern) else {
             return Regex::new(&to_regex(pattern)).ok().map(Matcher::Regex);
-        }
-        let tokens = tokens(pattern);
+        };
         let literal = |it: &[Token]| it.iter().all(|it| matches!(it, Token::Char(_))) && !pattern.contains('\\');
         Some(match tokens.as_slice() {
             it if literal(it) => Matcher::Exact(pattern.to_owned()),
@@ -168,8 +168,8 @@ impl Matcher {
     }
 }
 
-/// A pattern without classes as tokens.
-fn tokens(pattern: &str) -> Vec<Token> {
+/// A pattern as tokens. `None`: only a regular expression does what docker's does.
+fn tokens(pattern: &str) -> Option<Vec<Token>> {
     let mut tokens = Vec::new();
     let mut chars = pattern.chars().peekable();
     while let Some(char) = chars.next() {
@@ -180,11 +180,31 @@ fn tokens(pattern: &str) -> Vec<Token> {
             }
             '*' => Token::Star,
             '?' => Token::One,
-            '\\' => Token::Char(chars.next().unwrap_or('\\')),
+            // `\d` is a digit to docker.
+            '\\' => Token::Char(chars.next().filter(|it| !it.is_alphanumeric())?),
+            '[' => {
+                let negated = chars.next_if_eq(&'^').is_some();
+                let mut ranges = Vec::new();
+                while chars.next_if_eq(&']').is_none() {
+                    let first = chars.next().filter(is_plain_in_class)?;
+                    let last = match chars.next_if_eq(&'-') {
+                        Some(_) => chars.next().filter(is_plain_in_class).filter(|it| *it >= first)?,
+                        None => first,
+                    };
+                    ranges.push((first, last));
+                }
+                Token::Class { negated, ranges }
+            }
+            ']' => return None,
             char => Token::Char(char),
         });
     }
-    tokens
+    Some(tokens)
+}
+
+/// docker puts its own translation of `*`, `?` and escapes into a class.
+fn is_plain_in_class(char: &char) -> bool {
+    !['*', '?', '[', ']', '\\'].contains(char)
 }
 
 fn glob(tokens: &[Token], path: &str) -> bool {
@@ -194,6 +214,11 @@ fn glob(tokens: &[Token], path: &str) -> bool {
         Token::One => {
             let mut chars = path.chars();
             chars.next().is_some_and(|it| it != '/') && glob(rest, chars.as_str())
+        }
+        Token::Class { negated, ranges } => {
+            let mut chars = path.chars();
+            let is_in = |it: char| ranges.iter().any(|(first, last)| (*first..=*last).contains(&it));
+            chars.next().is_some_and(|it| is_in(it) != *negated) && glob(rest, chars.as_str())
         }
         Token::Star => {
             let end = path.find('/').unwrap_or(path.len());
@@ -381,6 +406,16 @@ mod tests {
             ("x[^a]c", "x/c", true),
             ("[a-c]", "b", true),
             ("[*]", "*", false),
+            ("[*]", "[]", true),
+            ("[a-c_]x", "_x", true),
+            ("[a-c_]x", "dx", false),
+            ("[a.]b", ".b", true),
+            ("[a.]b", "cb", false),
+            ("**/*.py[cod]", "a/b.pyc", true),
+            ("**/*.py[cod]", "a/b.py", false),
+            (r"\d", "7", true),
+            ("**/[^a]", "b/a", true),
+            ("**/[^a]", "a", false),
             (r"a\*", "a*", true),
             (r"a\*", "ab", false),
             (r"\!a", "!a", true),

@@ -246,7 +246,7 @@ fn placement(item: &Value) -> String {
 }
 
 /// As tasks.toml writes it.
-fn duration(duration: Duration) -> String {
+pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
     let text: String = parts.iter().filter(|it| it.0 > 0).map(|(n, unit)| format!("{n}{unit}")).collect();

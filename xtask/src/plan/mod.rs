@@ -28,7 +28,9 @@ mod tests;
 pub use definition::chosen_container;
 pub use finish::{HASH_LABEL, definition_with_image};
 pub use launch::primary;
-pub use secrecy::shown;
+pub use lines::duration;
+pub use overrides::words;
+pub use secrecy::{shown, shown_value, without_url_password};
 pub use sizes::fargate_size_hint;
 
 use serde_json::Value;

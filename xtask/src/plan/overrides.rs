@@ -141,7 +141,7 @@ pub(super) fn rank(origin: &Origin) -> u8 {
 }
 
 /// Arguments as a shell would take them.
-pub(super) fn words(arguments: &[String]) -> String {
+pub fn words(arguments: &[String]) -> String {
     let plain = |it: &str| !it.is_empty() && it.chars().all(|it| it.is_alphanumeric() || "_-./:=,@%+".contains(it));
     let quoted: Vec<String> = arguments
         .iter()

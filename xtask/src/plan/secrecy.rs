@@ -38,12 +38,12 @@ pub(super) fn is_secret(name: &str) -> bool {
 }
 
 /// The value as it may be shown.
-pub(super) fn shown_value(name: &str, value: &str) -> String {
+pub fn shown_value(name: &str, value: &str) -> String {
     if is_secret(name) && !value.is_empty() { HIDDEN.to_owned() } else { without_url_password(value) }
 }
 
 /// Hides the password of every `scheme://user:password@host` in a text.
-pub(super) fn without_url_password(text: &str) -> String {
+pub fn without_url_password(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("://") {

@@ -183,7 +183,7 @@ pub async fn publish(
             Ok(Published { reference: reference.clone(), reused: true, build_seconds: None, push_seconds: None })
         }
         (PlannedImage::Build { registry, repository, tag, platform, create }, Some(spec)) => {
-            let destination = Destination::at(task, spec, registry, repository);
+            let destination = Destination::at(spec, registry, repository);
             let job = Job { root, sh, ui, spec, destination, tag, platform, create: *create, rebuild: task.rebuild };
             job.run(aws, signals).await
         }

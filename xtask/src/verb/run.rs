@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::aws::trace::Trace;
 use crate::aws::{Aws, AwsOptions};
 use crate::cx::{Cx, TasksFile};
 use crate::error::{Error, ErrorKind, Problem, Result, exit};
@@ -137,7 +138,7 @@ impl Run<'_> {
     async fn on_ecs(&self, task: &ResolvedTask, signals: &mut Signals) -> Result<u8> {
         let ui = &self.cx.ui;
         let guard = self.guard_endpoint(task)?;
-        let aws = Aws::connect(aws_options(task)).await?;
+        let aws = Aws::connect(aws_options(task, ui)).await?;
         let plan = self.survey_and_plan(&aws, task, guard, signals).await?;
         let planned = Event::Planned {
             dry_run: self.flags.dry_run,
@@ -368,8 +369,10 @@ pub fn ending_of(error: &Error, run_id: &str) -> Ending {
     Ending { outcome, exit_code: error.exit_code(), run_id: run_id.to_owned(), ..Ending::default() }
 }
 
-fn aws_options(task: &ResolvedTask) -> AwsOptions {
+fn aws_options(task: &ResolvedTask, ui: &Ui) -> AwsOptions {
+    let ui = ui.clone();
     AwsOptions {
+        trace: Some(Trace::new(move |line| ui.note(line))),
         profile: task.settings.profile.clone(),
         region: task.settings.region.clone(),
         endpoint_url: task.settings.endpoint_url.clone(),

@@ -236,12 +236,14 @@ fn cargos_variables_do_not_reach_it_and_the_users_do() {
 }
 
 // ---------------------------------------------------------------------------------------------------------- on a terminal
+//
+// Our own words show the script on the same terminal, so what it prints is spelled otherwise in it.
 
 #[test]
 fn ctrl_c_reaches_a_task_once_and_ends_the_run() {
-    let folder = script("trap 'echo got >> got; exit 0' INT; echo up; while :; do sleep 0.02; done", "");
+    let folder = script("trap 'echo got >> got; exit 0' INT; echo r''eady; while :; do sleep 0.02; done", "");
     let Some(mut terminal) = OnTerminal::start(&folder, &["run", "t"]) else { return };
-    terminal.wait_for("up");
+    terminal.wait_for("ready");
     terminal.type_in("\x03");
     let (code, screen) = terminal.finish();
     assert_eq!((code, folder.read("got").as_str()), (Some(130), "got\n"), "{screen}");
@@ -250,15 +252,15 @@ fn ctrl_c_reaches_a_task_once_and_ends_the_run() {
 #[test]
 fn ctrl_c_in_an_interactive_task_is_its_own_business() {
     let folder = script(
-        "trap 'echo caught' INT; echo up; while ! read line; do :; done; echo \"read $line\"; exit 9",
+        "trap \"echo c''aught\" INT; echo r''eady; while ! read line; do :; done; echo \"read $line\"; exit 9",
         "interactive = true",
     );
     let Some(mut terminal) = OnTerminal::start(&folder, &["run", "t"]) else { return };
-    terminal.wait_for("up");
+    terminal.wait_for("ready");
     terminal.type_in("\x03");
     terminal.wait_for("caught");
     terminal.type_in("hello\n");
-    terminal.wait_for("read hello");
+    terminal.wait_for("read hello\r\n");
     let (code, screen) = terminal.finish();
     assert_eq!(code, Some(9), "{screen}");
 }
@@ -273,7 +275,7 @@ fn a_terminal_is_not_read_by_a_task_that_is_not_interactive() {
 
 #[test]
 fn a_task_that_opens_the_terminal_itself_is_ended_with_a_hint() {
-    let folder = script("echo up; read line < /dev/tty; echo \"read $line\"", "");
+    let folder = script("read line < /dev/tty; echo \"read $line\"", "");
     let Some(terminal) = OnTerminal::start(&folder, &["run", "t"]) else { return };
     let (code, screen) = terminal.finish();
     assert_eq!(code, Some(125), "{screen}");

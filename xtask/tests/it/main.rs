@@ -2,6 +2,19 @@
 //! world of its own.
 #![expect(dead_code, reason = "the fake and the harness can do more than the tests of any one day use")]
 
+mod adopt;
+mod ecs;
 mod fake;
+mod fake_tests;
 mod harness;
 mod harness_tests;
+mod host;
+mod local;
+mod publish;
+mod readme;
+mod real;
+mod real_context;
+mod real_docker;
+mod real_ecs;
+mod real_publish;
+mod tidy;

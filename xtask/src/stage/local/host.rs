@@ -36,8 +36,7 @@ pub async fn host(cx: &Cx, task: &ResolvedTask, run: &Run, signals: &mut Signals
     };
     let stdin_is_terminal = io::stdin().is_terminal();
     let attached = task.interactive && stdin_is_terminal;
-    let sh = cx.sh.clone();
-    sh.change_dir(&cx.root);
+    let sh = &cx.sh;
     let cmd = cmd!(sh, "{program} {arguments...}").envs(variables(task, run));
     let io = Io {
         stdin: if stdin_is_terminal && !attached { Stdio::null() } else { Stdio::inherit() },
@@ -45,7 +44,7 @@ pub async fn host(cx: &Cx, task: &ResolvedTask, run: &Run, signals: &mut Signals
         stderr: Stdio::inherit(),
     };
 
-    launch(cx).await;
+    launch(cx, signals).await?;
     let _saved = attached.then(terminal::save);
     let since = Instant::now();
     let mut process = Process::start(cmd, io, if attached { Group::Ours } else { Group::Own })?;

@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 use crate::cx::Cx;
 use crate::error::{Error, Problem, Result, exit};
 use crate::event::Event;
-use crate::model::{Commit, Ending, ImageChoice, Outcome, PlanLine, ResolvedTask, Runner, Timings};
-use crate::tools::{Ended, signals};
+use crate::model::{Commit, Ending, ImageChoice, Outcome, PlanLine, ResolvedTask, Runner, Sourced, Timings};
+use crate::plan;
+use crate::tools::{Ended, Signals, signals};
 
 pub use docker::docker;
 pub use host::host;
@@ -87,15 +88,15 @@ pub fn plan_lines(task: &ResolvedTask) -> Vec<PlanLine> {
         }
     }
     if let Some(entrypoint) = &task.entrypoint {
-        line("entrypoint", list(&entrypoint.value), entrypoint.origin.to_string());
+        line("entrypoint", words(entrypoint), entrypoint.origin.to_string());
     }
     match &task.command {
-        Some(command) => line("command", list(&command.value), command.origin.to_string()),
+        Some(command) => line("command", words(command), command.origin.to_string()),
         None if docker => line("command", "the image's own".to_owned(), String::new()),
         None => {}
     }
     for (name, value) in &task.variables {
-        line("variable", format!("{name}={}", value.value), value.origin.to_string());
+        line("variable", format!("{name}={}", plan::shown_value(name, &value.value)), value.origin.to_string());
     }
     for (name, reference) in &task.secrets {
         line("secret", format!("{name}, as it is set in this shell"), reference.origin.to_string());
@@ -112,14 +113,14 @@ pub fn plan_lines(task: &ResolvedTask) -> Vec<PlanLine> {
             line("platform", platform.value.clone(), platform.origin.to_string());
         }
         if let Some(arguments) = &settings.docker_args {
-            line("docker-args", list(&arguments.value), arguments.origin.to_string());
+            line("docker-args", words(arguments), arguments.origin.to_string());
         }
     }
     if task.interactive {
         line("interactive", "true".to_owned(), String::new());
     }
     if let Some(timeout) = &task.timeout {
-        line("timeout", duration(timeout.value), timeout.origin.to_string());
+        line("timeout", plan::duration(timeout.value), timeout.origin.to_string());
     }
     lines
 }
@@ -145,7 +146,7 @@ fn variables(task: &ResolvedTask, run: &Run) -> BTreeMap<String, String> {
     variables.insert("XTASK_RUN_ID".to_owned(), run.id.clone());
     variables.insert("XTASK_RUN_BY".to_owned(), who(|it| std::env::var(it).ok(), machine().as_deref()));
     if let Some(commit) = &run.commit {
-        let dirty = if commit.dirty { "-dirty" } else { "" };
+        let dirty = if commit.dirty { "+dirty" } else { "" };
         variables.insert("XTASK_COMMIT".to_owned(), format!("{}{dirty}", commit.id));
     }
     variables
@@ -162,26 +163,23 @@ fn machine() -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
-/// Tells that the task starts. Before it does, so that nothing of ours comes between what it writes.
-async fn launch(cx: &Cx) {
+/// Tells that the task starts. Before it does, so that nothing of ours comes between what it writes. Where standard output takes
+/// nothing that may last, so a signal ends it.
+async fn launch(cx: &Cx, signals: &mut Signals) -> Result<()> {
     cx.ui.emit(Event::Launched { task_arn: None, cluster: None, console_url: None });
-    cx.ui.sync().await;
-}
-
-fn list(values: &[String]) -> String {
-    serde_json::Value::from(values.to_vec()).to_string()
-}
-
-fn duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, seconds) => format!("{seconds}s"),
-        (0, minutes, 0) => format!("{minutes}m"),
-        (0, minutes, seconds) => format!("{minutes}m{seconds}s"),
-        (hours, 0, 0) => format!("{hours}h"),
-        (hours, minutes, 0) => format!("{hours}h{minutes}m"),
-        (hours, minutes, seconds) => format!("{hours}h{minutes}m{seconds}s"),
+    tokio::select! {
+        biased;
+        () = cx.ui.sync() => Ok(()),
+        signal = signals.next() => Err(not_started(signal)),
     }
+}
+
+fn not_started(signal: u8) -> Error {
+    Error::interrupted(signal, format!("{} came before the task was started", signals::name(signal.into())))
+}
+
+fn words(arguments: &Sourced<Vec<String>>) -> String {
+    plan::without_url_password(&plan::words(&arguments.value))
 }
 
 /// Why a task was asked to end before it did so by itself.
@@ -213,7 +211,7 @@ fn judge(task: &ResolvedTask, run: &Run, thing: &str, ended: Ended, cause: Optio
             (Outcome::Interrupted, 128 + signal, Some(text))
         }
         (Some(Cause::TimedOut), _) => {
-            let limit = task.timeout.as_ref().map(|it| duration(it.value)).unwrap_or_default();
+            let limit = task.timeout.as_ref().map(|it| plan::duration(it.value)).unwrap_or_default();
             let text = format!("the timeout of {limit} passed and the {thing} was stopped ({ended})");
             (Outcome::TimedOut, exit::TIMED_OUT, Some(text))
         }
@@ -250,9 +248,9 @@ fn judge(task: &ResolvedTask, run: &Run, thing: &str, ended: Ended, cause: Optio
         stop_code: None,
         stopped_reason: None,
         container_reason: None,
+        log: None,
         explanation,
         hint,
-        log: None,
         timings: Timings { run: Some(since.elapsed().as_secs_f64()), ..Timings::default() },
     }
 }

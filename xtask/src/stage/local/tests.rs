@@ -109,7 +109,7 @@ fn the_task_can_tell_what_it_is_part_of() {
     let found = variables(&task, &run);
     assert_eq!((found["A"].as_str(), found["XTASK_RUN_ID"].as_str(), found.get("XTASK_COMMIT")), ("1", "r1", None));
     run.commit = Some(Commit { id: "c0ffee".to_owned(), dirty: true });
-    assert_eq!(variables(&task, &run)["XTASK_COMMIT"], "c0ffee-dirty");
+    assert_eq!(variables(&task, &run)["XTASK_COMMIT"], "c0ffee+dirty");
     run.commit = Some(Commit { id: "c0ffee".to_owned(), dirty: false });
     assert_eq!(variables(&task, &run)["XTASK_COMMIT"], "c0ffee");
 }
@@ -121,6 +121,7 @@ fn the_plan_has_a_line_for_everything_that_is_known() {
     task.entrypoint = words(&["bin/run"]);
     task.command = words(&["db:migrate", "a b"]);
     task.variables.insert("BATCH".to_owned(), Sourced::new("500".to_owned(), Origin::Flag("--var")));
+    task.variables.insert("API_TOKEN".to_owned(), Sourced::default("t0p".to_owned()));
     task.secrets.insert("TOKEN".to_owned(), Sourced::default("/app/token".to_owned()));
     task.timeout = Some(Sourced::new(Duration::from_secs(900), Origin::Flag("--timeout")));
     task.settings.cpu = Some(Sourced::default(1024));
@@ -135,13 +136,14 @@ fn the_plan_has_a_line_for_everything_that_is_known() {
             "environment: local (--env)",
             "runner: docker (default)",
             "image: acme/app:1 (default)",
-            "entrypoint: [\"bin/run\"] (default)",
-            "command: [\"db:migrate\",\"a b\"] (default)",
+            "entrypoint: bin/run (default)",
+            "command: db:migrate 'a b' (default)",
+            "variable: API_TOKEN=… (default)",
             "variable: BATCH=500 (--var)",
             "secret: TOKEN, as it is set in this shell (default)",
             "cpu: 1024 (default)",
             "memory: 2048 (default)",
-            "docker-args: [\"--volume\",\"a:/b\"] (default)",
+            "docker-args: --volume a:/b (default)",
             "timeout: 15m (--timeout)",
         ]
     );
@@ -149,11 +151,22 @@ fn the_plan_has_a_line_for_everything_that_is_known() {
     assert!(!text(&task).iter().any(|it| it.starts_with("image") || it.starts_with("memory")), "not the host's");
 }
 
-#[test]
-fn durations_read_as_they_are_written() {
-    for (seconds, expected) in
-        [(0, "0s"), (59, "59s"), (60, "1m"), (90, "1m30s"), (3600, "1h"), (5400, "1h30m"), (3605, "1h0m5s")]
-    {
-        assert_eq!(duration(Duration::from_secs(seconds)), expected);
-    }
+/// Only here, because the binary's grace is 30 seconds.
+#[tokio::test]
+async fn what_does_not_end_within_the_grace_is_killed() {
+    let mut task = task(Runner::Host);
+    task.command = words(&["sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"]);
+    task.timeout = Some(Sourced::default(Duration::from_millis(200)));
+    let cx = Cx {
+        root: std::env::temp_dir(),
+        sh: xshell::Shell::new().unwrap(),
+        ui: crate::ui::Ui::new(crate::ui::UiOptions { quiet: true, ..Default::default() }),
+        source: std::sync::Arc::new(crate::model::Source { path: String::new(), text: String::new() }),
+    };
+    let run = Run { grace: Duration::from_millis(300), ..this_run() };
+    let begun = Instant::now();
+    let ending = host(&cx, &task, &run, &mut Signals::deaf()).await.unwrap();
+    assert_eq!((ending.outcome, ending.exit_code), (Outcome::TimedOut, exit::TIMED_OUT));
+    assert!(ending.explanation.is_some_and(|it| it.contains("SIGKILL")));
+    assert!(begun.elapsed() >= Duration::from_millis(500), "it has its grace");
 }

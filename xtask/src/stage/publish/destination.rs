@@ -23,22 +23,21 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Where this task's image goes: an environment's `registry` (its emulator) wins over the image's, which wins over ECR of the
-    /// caller's account in the environment's region.
+    /// Where this task's image goes: the registry that it was resolved to, else ECR of the caller's account in the environment's region.
     pub fn new(task: &ResolvedTask, spec: &ImageSpec, identity: &Identity, region: &str) -> Result<Destination> {
         let Some(repository) = &spec.repository else {
             let problem = Problem::new(format!("image `{}` has no `repository` to push to", spec.name));
             let span = task.image.as_ref().and_then(Sourced::span);
             return Err(problem.at(span).hint(format!("set `repository` in [images.{}]", spec.name)).refused());
         };
-        let registry = match task.settings.registry.as_ref().or(spec.registry.as_ref()) {
+        let registry = match &spec.registry {
             Some(registry) => registry.value.clone(),
             None => {
                 let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
                 format!("{}.dkr.ecr.{region}.{suffix}", identity.account)
             }
         };
-        let destination = Destination::at(task, spec, &registry, &repository.value);
+        let destination = Destination::at(spec, &registry, &repository.value);
         if registry.is_empty() || registry.contains(['/', '@']) {
             let problem = Problem::new(format!("`registry` must be a host, not `{registry}`"));
             let hint = "write only the host, and the port where there is one: the repository has a key of its own";
@@ -48,18 +47,16 @@ impl Destination {
     }
 
     /// The same from a plan that names registry and repository.
-    pub(super) fn at(task: &ResolvedTask, spec: &ImageSpec, registry: &str, repository: &str) -> Destination {
+    pub(super) fn at(spec: &ImageSpec, registry: &str, repository: &str) -> Destination {
         let (registry_id, region) = ecr_host(registry).unzip();
-        // The profile belongs to the image's registry, not to the one that an environment puts in its place.
-        let profile = if task.settings.registry.is_some() { None } else { spec.registry_profile.clone() };
         Destination {
             registry: registry.to_owned(),
             repository: repository.to_owned(),
             registry_id,
             region,
-            profile,
+            profile: spec.registry_profile.clone(),
             span: spec.repository.as_ref().and_then(Sourced::span),
-            registry_span: task.settings.registry.as_ref().or(spec.registry.as_ref()).and_then(Sourced::span),
+            registry_span: spec.registry.as_ref().and_then(Sourced::span),
         }
     }
 
@@ -123,7 +120,68 @@ pub fn ecr_host(host: &str) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::model::{OnInterrupt, Runner, Settings};
+
+    fn sourced(value: Option<&str>) -> Option<Sourced<String>> {
+        value.map(|it| Sourced::default(it.to_owned()))
+    }
+
+    #[test]
+    fn the_registry_is_the_images_else_the_callers_own() {
+        const ECR: &str = "999988887777.dkr.ecr.eu-west-1.amazonaws.com";
+        for (images, region, registry) in [
+            (None, "eu-west-1", Ok("111122223333.dkr.ecr.eu-west-1.amazonaws.com")),
+            (None, "cn-north-1", Ok("111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn")),
+            (Some(ECR), "eu-west-1", Ok(ECR)),
+            (Some("https://x"), "eu-west-1", Err("`registry` must be a host, not `https://x`")),
+            (Some("x/acme"), "eu-west-1", Err("`registry` must be a host, not `x/acme`")),
+        ] {
+            let spec = ImageSpec {
+                name: "app".to_owned(),
+                context: Sourced::default(".".to_owned()),
+                dockerfile: None,
+                target: None,
+                build_args: Default::default(),
+                build_secrets: Vec::new(),
+                build_options: Vec::new(),
+                prepare: None,
+                repository: sourced(Some("acme/app")),
+                registry: sourced(images),
+                registry_profile: sourced(Some("shared")),
+                create_repository: false,
+            };
+            let task = ResolvedTask {
+                task: "t".to_owned(),
+                task_span: None,
+                environment: Sourced::default("e".to_owned()),
+                runner: Sourced::default(Runner::Ecs),
+                image: None,
+                entrypoint: None,
+                command: None,
+                variables: Default::default(),
+                secrets: Default::default(),
+                interactive: false,
+                timeout: None,
+                start_timeout: Sourced::default(Duration::ZERO),
+                on_interrupt: OnInterrupt::Stop,
+                protected: false,
+                rebuild: false,
+                settings: Settings::default(),
+                warnings: Vec::new(),
+            };
+            let identity = Identity { account: "111122223333".to_owned(), arn: String::new() };
+            let found = Destination::new(&task, &spec, &identity, region);
+            let found = found.map_err(|it| it.to_string());
+            assert_eq!(found.as_ref().map(|it| it.registry.as_str()).map_err(String::as_str), registry);
+
+            let nameless = ImageSpec { repository: None, ..spec };
+            let error = Destination::new(&task, &nameless, &identity, region).unwrap_err();
+            assert_eq!(error.to_string(), "image `app` has no `repository` to push to");
+        }
+    }
 
     #[test]
     fn account_and_region_are_read_from_ecr_hosts_only() {

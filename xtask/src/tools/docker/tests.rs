@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn words(arguments: Vec<OsString>) -> String {
+fn words(arguments: &[OsString]) -> String {
     arguments.iter().map(|it| it.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
@@ -27,12 +27,12 @@ fn the_arguments_of_a_build_follow_the_builder() {
         (Builder::BuildKit, "", "TOKEN=hidden DOCKER_BUILDKIT=1"),
         (Builder::Classic, "", "TOKEN=hidden DOCKER_BUILDKIT=0"),
     ] {
-        assert_eq!(words(build.arguments(builder)), format!("{common}{load} --no-cache --pull --ssh default /app"));
+        assert_eq!(words(&build.arguments(builder)), format!("{common}{load} --no-cache --pull --ssh default /app"));
         let set: Vec<_> = build.variables(builder).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(set.join(" "), variables);
     }
     let small = Build { context: Some(Path::new(".")), tag: "t", ..Build::default() };
-    assert_eq!(words(small.arguments(Builder::Classic)), "build --tag t .");
+    assert_eq!(words(&small.arguments(Builder::Classic)), "build --tag t .");
 }
 
 #[test]

@@ -126,13 +126,9 @@ fn reordered(value: &Value) -> Value {
 }
 
 fn fill_in(document: &mut Map<String, Value>) {
-    // "1 vCPU" and "2 GB" become units and MiB.
-    for (member, unit, factor) in [("cpu", "vcpu", 1024.0), ("memory", "gb", 1024.0)] {
-        if let Some(Value::String(size)) = document.get_mut(member)
-            && let Some(number) = size.to_lowercase().strip_suffix(unit)
-            && let Ok(number) = number.trim().parse::<f64>()
-        {
-            *size = format!("{}", (number * factor) as u64);
+    for member in ["cpu", "memory"] {
+        if let Some(Value::String(size)) = document.get_mut(member) {
+            *size = plain_size(size);
         }
     }
     let network = document.get("networkMode").and_then(Value::as_str).unwrap_or("bridge").to_owned();
@@ -179,6 +175,13 @@ fn fill_in(document: &mut Map<String, Value>) {
     attributes.dedup();
     let attributes: Vec<Value> = attributes.into_iter().map(|it| json!({ "name": it })).collect();
     document.insert("requiresAttributes".to_owned(), Value::Array(attributes));
+}
+
+/// "1 vCPU" and "2 GB" as CPU units and MiB.
+pub fn plain_size(size: &str) -> String {
+    let lower = size.to_lowercase();
+    let number = lower.strip_suffix("vcpu").or(lower.strip_suffix("gb")).and_then(|it| it.trim().parse::<f64>().ok());
+    number.map_or_else(|| size.to_owned(), |it| format!("{}", (it * 1024.0) as u64))
 }
 
 fn fill_in_container(container: &mut Map<String, Value>, network: &str) {
@@ -295,7 +298,7 @@ fn check(request: &Value) -> Result<(), Refusal> {
     let containers: Vec<&Value> = list(request, "containerDefinitions").collect();
     let fargate = list(request, "requiresCompatibilities").any(|it| it == "FARGATE");
     let network = text(request, "networkMode");
-    let (cpu, memory) = (text(request, "cpu"), text(request, "memory"));
+    let (cpu, memory) = (plain_size(text(request, "cpu")), plain_size(text(request, "memory")));
     if containers.is_empty() {
         return Err(Refusal::client("Container list cannot be empty."));
     }
@@ -305,7 +308,7 @@ fn check(request: &Value) -> Result<(), Refusal> {
     if fargate && network != "awsvpc" {
         return Err(Refusal::client("Fargate only supports network mode ‘awsvpc’."));
     }
-    if fargate && !is_fargate_size(cpu, memory) {
+    if fargate && !is_fargate_size(&cpu, &memory) {
         let message = format!("No Fargate configuration exists for given values: {cpu} CPU, {memory} memory.");
         return Err(Refusal::client(message));
     }
@@ -324,7 +327,7 @@ fn check(request: &Value) -> Result<(), Refusal> {
             return Err(Refusal::client(format!("Duplicate container name: {name}.")));
         }
         names.push(name);
-        check_container(request, container, fargate, network, memory)?;
+        check_container(request, container, fargate, network, &memory)?;
     }
     for container in &containers {
         check_dependencies(container, &containers)?;

@@ -218,6 +218,20 @@ impl Life {
         self
     }
 
+    /// Every status lasts for several polls, so that each is seen.
+    pub fn unhurried(mut self) -> Life {
+        (self.provisioning, self.pending, self.activating) = (5_000, 5_000, 5_000);
+        (self.deactivating, self.stopping, self.deprovisioning) = (5_000, 5_000, 5_000);
+        self.runs(5_000)
+    }
+
+    /// Every status is over within a second or two, RUNNING after `span`: for many runs in a row.
+    pub fn hurried(mut self, span: Millis) -> Life {
+        (self.provisioning, self.pending, self.activating) = (1_500, 1_500, 500);
+        (self.deactivating, self.stopping, self.deprovisioning) = (500, 500, 1_000);
+        self.runs(span)
+    }
+
     /// From RunTask's answer to RUNNING almost no time passes, and from its end to STOPPED none: over before the first poll.
     pub fn at_once(mut self) -> Life {
         (self.provisioning, self.pending, self.activating) = (1, 1, 1);

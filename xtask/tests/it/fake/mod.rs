@@ -485,6 +485,16 @@ impl Fake {
         hooks.push(Hook { point, moment, run });
     }
 
+    /// Other pages from now on: see [`Fake::log_pages`].
+    pub fn set_log_pages(&self, seed: u64, most: u64, empty: u64) {
+        self.core.lock().state.paging = Paging { seed, most, random: true, empty };
+    }
+
+    /// Other latencies from now on: see [`Fake::latency`].
+    pub fn set_latency(&self, seed: u64, range: Range<u64>) {
+        self.core.lock().latency = Some((Random::new(seed), range));
+    }
+
     /// Moves the clock on.
     pub fn advance(&self, span: Millis) {
         self.core.clock.advance(span);
@@ -529,6 +539,12 @@ impl Fake {
     /// call of this operation, which is the last of the chain.
     pub fn longest_chain(&self, until: Option<&str>) -> Vec<String> {
         record::longest_chain(&self.core.lock().records, until).into_iter().map(Record::line).collect()
+    }
+
+    /// The same among the requests from this number on: of a second run.
+    pub fn longest_chain_from(&self, first: usize, until: &str) -> Vec<String> {
+        let inner = self.core.lock();
+        record::longest_chain(&inner.records[first..], Some(until)).into_iter().map(Record::line).collect()
     }
 
     /// Everything that was asked, a line each: for the message of a test that fails.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::definitions::{self, Definition, check_shape, check_tags, is_fargate_size, list, text};
+use super::definitions::{self, Definition, check_shape, check_tags, is_fargate_size, list, plain_size, text};
 use super::life::Millis;
 use super::state::{State, Task, TokenUse};
 use super::tasks;
@@ -266,8 +266,9 @@ fn check_overrides(body: &Value, definition: &Definition, fargate: bool) -> Resu
         }
     }
     let of_task = |member: &str| overrides.get(member).or(definition.document.get(member)).and_then(Value::as_str);
-    let (cpu, memory) = (of_task("cpu").unwrap_or_default(), of_task("memory").unwrap_or_default());
-    if fargate && !is_fargate_size(cpu, memory) {
+    let size = |member: &str| plain_size(of_task(member).unwrap_or_default());
+    let (cpu, memory) = (size("cpu"), size("memory"));
+    if fargate && !is_fargate_size(&cpu, &memory) {
         let message = format!("No Fargate configuration exists for given values: {cpu} CPU, {memory} memory.");
         return Err(Refusal::parameter(message));
     }

@@ -8,8 +8,6 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use super::executable;
-
 /// What a command says and does instead of (or before) what it does without a word.
 #[derive(Debug, Clone, Default)]
 pub struct Says {
@@ -64,14 +62,14 @@ impl Says {
     }
 
     /// Goes on until SIGINT or SIGTERM, which it takes in good order: says this on stderr and exits with 1, as a build does.
-    pub fn hangs_until_told(self, last_words: &str) -> Says {
-        let mut says = self.prints(last_words, " >&2");
-        let words = says.script.lines().last().unwrap_or_default().to_owned();
-        let cut = says.script.len() - words.len() - 1;
-        says.script.truncate(cut);
-        let _ =
-            writeln!(says.script, "told() {{ {words}; exit 1; }}\ntrap told INT TERM\nwhile :; do sleep 0.01; done");
-        says
+    pub fn hangs_until_told(mut self, last_words: &str) -> Says {
+        // Set up before anything is said, since a test sends the signal as soon as it hears something.
+        let words = format!("told() {{ cat \"$says.{}\" >&2; exit 1; }}\ntrap told INT TERM\n", self.file);
+        self.script.insert_str(0, &words);
+        self.script.push_str("while :; do sleep 0.01; done\n");
+        self.file += 1;
+        self.texts.push(last_words.to_owned());
+        self
     }
 
     /// Any script for sh. `$folder` is the docker's own folder, `$folder/calls/N` that of the call.
@@ -136,7 +134,7 @@ impl Docker {
         fs::create_dir_all(&on).expect("the test's folder can be written to");
         for (command, which, says) in &self.rules {
             let name = format!("{command}.{which}");
-            executable(&on.join(&name), &says.script);
+            fs::write(on.join(&name), &says.script).expect("the test's folder can be written to");
             for (number, text) in says.texts.iter().enumerate() {
                 fs::write(on.join(format!("{name}.{number}")), text).expect("the test's folder can be written to");
             }

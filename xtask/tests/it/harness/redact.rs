@@ -24,6 +24,7 @@ impl Redactions {
             (r#""(build|push|queue|pull|run|stop|total)":\d+(\.\d+)?"#, "\"$1\":[seconds]"),
             (r#""timestamp":\d{13}"#, "\"timestamp\":[time]"),
             (r#""run_id":"[^"]*""#, "\"run_id\":\"[run]\""),
+            (r"\brun [0-9a-z]{12}\b", "run [run]"),
             (r"\b\d+\.\d+ ?s\b", "[seconds]"),
         ] {
             redactions.add(pattern, with);

@@ -17,13 +17,13 @@ use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 use xshell::{Shell, cmd};
 
-use super::{Cause, Run, check, judge, launch, output, variables};
+use super::{Cause, Run, check, judge, launch, not_started, output, variables};
 use crate::cx::Cx;
 use crate::error::{Error, Result, exit};
 use crate::event::Event;
 use crate::hints;
 use crate::model::{Ending, Outcome, ResolvedTask};
-use crate::tools::{self, Captured, Ended, Group, Io, Process, Signals, our_stdout, signals, terminal};
+use crate::tools::{self, Captured, Ended, Group, Io, Process, Signals, our_stdout, terminal};
 
 /// How much longer than the container's own grace docker may take to stop it, and how long it may take to kill, inspect or remove it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,14 +35,13 @@ const DETACH_KEYS: &str = "ctrl-@,ctrl-@,ctrl-@,ctrl-@";
 /// Runs `image` (a reference or an id) in a container. Its exit code is the container's own.
 pub async fn docker(cx: &Cx, task: &ResolvedTask, image: &str, run: &Run, signals: &mut Signals) -> Result<Ending> {
     check(task)?;
-    let sh = cx.sh.clone();
-    sh.change_dir(&cx.root);
+    let sh = &cx.sh;
     let terminal = Terminal::of(task, run);
     let mut order = Order::new(task, image, &run.id, terminal.tty, variables(task, run));
 
-    let id = create(cx, &sh, &mut order, signals).await?;
-    let ending = follow(cx, &sh, task, &id, run, &terminal, signals).await;
-    remove(cx, &sh, &id).await;
+    let id = create(cx, sh, &mut order, signals).await?;
+    let ending = follow(cx, sh, task, &id, run, &terminal, signals).await;
+    remove(cx, sh, &id).await;
     ending.map(|it| Ending { image: Some(image.to_owned()), ..it })
 }
 
@@ -225,7 +224,7 @@ async fn create_once(cx: &Cx, sh: &Shell, order: &Order, signals: &mut Signals) 
                 // docker was cut off: only the name is known.
                 None => remove(cx, sh, &order.name).await,
             }
-            Err(interrupted(signal))
+            Err(not_started(signal))
         }
         (None, Some(created)) => Ok(created),
         (None, None) => Err(Error::failed("docker create was cut off")),
@@ -234,10 +233,6 @@ async fn create_once(cx: &Cx, sh: &Shell, order: &Order, signals: &mut Signals) 
 
 fn id_of(created: &Captured) -> String {
     String::from_utf8_lossy(&created.stdout).trim().to_owned()
-}
-
-fn interrupted(signal: u8) -> Error {
-    Error::interrupted(signal, format!("{} came before the container was started", signals::name(signal.into())))
 }
 
 fn is_missing_image(complaint: &str) -> bool {
@@ -251,7 +246,7 @@ async fn pull(cx: &Cx, sh: &Shell, order: &Order, signals: &mut Signals) -> Resu
     cx.ui.sync().await;
     let done = tools::to_stderr(cmd!(sh, "docker pull {platform...} {image}"), signals).await?;
     match done {
-        tools::Done { signal: Some(signal), .. } => Err(interrupted(signal)),
+        tools::Done { signal: Some(signal), .. } => Err(not_started(signal)),
         done if done.ended.success() => Ok(()),
         done => Err(Error::failed(format!("cannot pull `{image}`: docker pull failed with {}", done.ended))
             .hint("check the reference, and that `docker login` was done for its registry")),
@@ -294,7 +289,7 @@ async fn follow(
     let stdout = if run.json { Stdio::piped() } else { our_stdout()? };
     let interactive = terminal.stdin.then_some("--interactive");
     let start = cmd!(sh, "docker start --attach {interactive...} --detach-keys {DETACH_KEYS} {id}");
-    launch(cx).await;
+    launch(cx, signals).await?;
     let _saved = terminal.foreground.then(terminal::save);
     let since = Instant::now();
     let group = if terminal.foreground { Group::Ours } else { Group::Own };
