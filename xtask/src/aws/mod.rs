@@ -1,17 +1,6 @@
 //! AWS: credentials, region, endpoint and the four clients. This folder is the only place that names `aws_sdk_*`; everything above
 //! speaks the words of `model` and gets an [`AwsError`] that says whether the call can have had an effect.
 
-<<<<<<< HEAD
-pub mod channel;
-pub mod connect;
-pub mod ecr;
-pub mod ecs;
-pub mod logs;
-pub mod session;
-pub mod sign;
-
-=======
->>>>>>> main
 use std::error::Error as StdError;
 use std::time::Duration;
 
@@ -39,9 +28,13 @@ macro_rules! traced {
 }
 
 // Behind the macro, which they use.
+pub mod channel;
+pub mod connect;
 pub mod ecr;
 pub mod ecs;
 pub mod logs;
+pub mod session;
+pub mod sign;
 pub mod trace;
 
 /// What tasks.toml and the flags say about reaching AWS.
