@@ -32,6 +32,17 @@ Exit codes: the task's own; 2 refused, nothing was written; 124 timed out; 125 d
 this tool failed, or ECS never started it or killed it; 129, 130, 143 ended by SIGHUP, SIGINT,
 SIGTERM; 0 for --detach.";
 
+const EXEC_EXAMPLES: &str = "\
+Examples:
+  cargo xtask exec --service -e staging                     a shell in the live service
+  cargo xtask exec 0123456789abcdef -e staging -- bin/rails console
+  cargo xtask exec --service -e staging -- cat /etc/hosts > hosts
+  echo 'select 1' | cargo xtask exec --service -e staging -- psql
+
+With a terminal on stdin and stdout the session has it; ~. behind Enter ends it. Otherwise stdin
+and stdout arrive as they are. Exit codes: the command's own; 2 refused; 125 AWS or this tool
+failed, or the session told no code; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM.";
+
 /// Runs an application's one-off jobs on AWS ECS
 #[derive(Debug, Parser)]
 #[command(
@@ -100,6 +111,8 @@ pub enum Verb {
     List,
     /// Run a task
     Run(Box<Run>),
+    /// Open a session in a running ECS task
+    Exec(Exec),
     /// Write a commented tasks.toml
     Init,
     /// Print the completion script of a shell
@@ -148,9 +161,36 @@ pub struct Run {
     /// Confirm a run in a protected environment
     #[arg(long)]
     pub yes: bool,
+    /// Show an interactive task's session with AWS's session-manager-plugin, which tells no exit code
+    #[arg(long)]
+    pub plugin: bool,
     /// The id of this run, instead of a random one: letters, digits, - and _
     #[arg(long, value_name = "ID", value_parser = parse_run_id)]
     pub run_id: Option<String>,
+}
+
+/// `exec`
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = EXEC_EXAMPLES)]
+pub struct Exec {
+    /// The ECS task: its ARN or its id
+    #[arg(value_name = "ID", required_unless_present = "service")]
+    pub id: Option<String>,
+    /// The command, each word one argument; a shell if there is none
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<String>,
+    /// In a running ECS task of the environment's service
+    #[arg(long, conflicts_with = "id")]
+    pub service: bool,
+    /// The container, before tasks.toml's
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Use AWS's session-manager-plugin, which tells no exit code
+    #[arg(long)]
+    pub plugin: bool,
+    /// Confirm a session in a protected environment
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// `completions`
@@ -211,6 +251,12 @@ impl Run {
             ci: variable("CI").is_some_and(|it| !matches!(it.as_str(), "" | "0" | "false")),
         }
     }
+}
+
+/// What the command line and the process environment choose for a verb that runs no task.
+pub fn environment_selection(everywhere: &Everywhere, variable: impl Fn(&str) -> Option<String>) -> Selection {
+    let selection = Run::default().selection(everywhere, variable);
+    Selection { task: String::new(), ..selection }
 }
 
 fn parse_variable(text: &str) -> Result<(String, String), String> {

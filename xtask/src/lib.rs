@@ -4,6 +4,7 @@
 
 pub mod aws;
 pub mod config;
+pub mod console;
 pub mod context;
 pub mod cx;
 pub mod error;

@@ -1,7 +1,7 @@
 //! ECS Exec: starting a session in an ECS task, its channel, and the calls that keep it. Systems Manager and KMS are called by hand:
 //! their SDK crates take minutes to compile, for one or two operations each.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
@@ -147,9 +147,14 @@ impl Aws {
     ) -> Result<Value, AwsError> {
         let mut pause = Duration::from_millis(500);
         for attempt in 1.. {
+            let begun = Instant::now();
             let called = tokio::time::timeout(PATIENCE, self.call_once(service, target, operation, body)).await;
             let answer = called
                 .unwrap_or_else(|_| Err(AwsError::plain(operation, "no answer in time".to_owned(), Effect::Unknown)));
+            if let Some(trace) = &self.trace {
+                let end = answer.as_ref().map_or_else(AwsError::cause, |_| "HTTP 200".to_owned());
+                trace.tell(format!("AWS {operation}: {end} in {} ms", begun.elapsed().as_millis()));
+            }
             match answer {
                 Err(error) if error.is_transient() && attempt < ATTEMPTS => {
                     tokio::time::sleep(pause.div_f64(self.speed)).await;

@@ -9,6 +9,7 @@ pub mod crypt;
 pub mod escape;
 mod handshake;
 pub mod message;
+pub mod modes;
 mod outbox;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! What each verb of the command line does, and the way there: the printer, the runtime, and the exit code of what went wrong.
 
 pub mod complete;
+pub mod exec;
 pub mod init;
 pub mod list;
 pub mod run;
@@ -79,6 +80,11 @@ async fn verb(cli: &Cli, ui: &Ui, run_id: &mut String, signals: &mut Option<Sign
             let file = TasksFile::require(file)?;
             let signals = signals.insert(Signals::new()?);
             run::run(&file, flags, everywhere, run_id, ui, signals).await.map_err(|it| it.in_source(&file.source))
+        }
+        Some(Verb::Exec(flags)) => {
+            let file = TasksFile::require(file)?;
+            let signals = signals.insert(Signals::new()?);
+            exec::exec(&file, flags, everywhere, ui, signals).await.map_err(|it| it.in_source(&file.source))
         }
         Some(Verb::Init) => {
             let folder =
