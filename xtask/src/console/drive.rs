@@ -40,6 +40,7 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// Session Manager's idle limit, which ECS Exec does not let anybody change.
 const IDLE: Duration = Duration::from_secs(19 * 60);
 
+const LIMITS: &str = "[ECS ends a session after 20 minutes without a key; ~. behind Enter ends it at once]\r\n";
 const HELP: &str = "\r\n[~. ends the session, ~^Z suspends this program, ~~ sends ~; behind Enter only]\r\n";
 
 /// How a session ended.
@@ -300,10 +301,6 @@ impl Drive<'_> {
     async fn ready(&mut self, signals: &mut Signals) -> Result<()> {
         let setting = self.setting;
         if self.screen.is_none() && !setting.json {
-            if setting.shape == Shape::Terminal {
-                let detail = "ECS ends it after 20 minutes without a key; ~. behind Enter ends it at once".to_owned();
-                setting.ui.emit(Event::Status { status: "SESSION".to_owned(), detail: Some(detail) });
-            }
             tokio::select! {
                 () = setting.ui.sync() => {}
                 signal = signals.next() => {
@@ -311,7 +308,11 @@ impl Drive<'_> {
                     return Ok(());
                 }
             }
-            self.screen = Some(Screen::new()?);
+            let screen = Screen::new()?;
+            if setting.shape == Shape::Terminal {
+                screen.write(LIMITS.as_bytes().to_vec());
+            }
+            self.screen = Some(screen);
         }
         if setting.shape == Shape::Terminal && self.raw.is_none() {
             if self.local.signals.is_none() {

@@ -3,9 +3,11 @@
 #![expect(dead_code, reason = "the fake and the harness can do more than the tests of any one day use")]
 
 mod adopt;
+mod console;
 mod ecs;
 mod fake;
 mod fake_tests;
+mod gateway;
 mod harness;
 mod harness_tests;
 mod host;

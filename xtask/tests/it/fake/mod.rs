@@ -27,6 +27,7 @@ pub mod clock;
 pub mod definitions;
 pub mod ecr;
 pub mod ecs;
+pub mod exec;
 pub mod faults;
 pub mod hooks;
 pub mod http;
@@ -78,6 +79,8 @@ pub fn handle(state: &mut State, request: &Request, now: Millis) -> Result<Reply
         Service::Ecr => ecr::handle(state, request, now),
         Service::Logs => logs::handle(state, request, now),
         Service::Sts => sts::handle(state, request),
+        Service::Ssm => exec::ssm(state, request),
+        Service::Kms => exec::kms(state, request),
     };
     let unscripted = || format!("a call without a script: {} {}", request.operation, request.body);
     reply.ok_or_else(unscripted)
@@ -306,6 +309,8 @@ impl Fake {
             list_lag: 0,
             paging: Paging { seed: 0, most: 10_000, random: false, empty: 0 },
             ecr_password: ECR_PASSWORD.to_owned(),
+            gateway: None,
+            not_connected: 0,
             problems: Vec::new(),
         };
         let inner = Inner {
@@ -385,6 +390,16 @@ impl Fake {
     /// The life of the next ECS task; said again, of the one after it.
     pub fn next_life(self, life: Life) -> Fake {
         self.change(|inner, _| inner.state.next_lives.push_back(life))
+    }
+
+    /// Sessions of ECS Exec go there.
+    pub fn exec(self, gateway: &crate::gateway::Gateway) -> Fake {
+        self.change(|inner, _| inner.state.gateway = Some(gateway.shared()))
+    }
+
+    /// ExecuteCommand says so often that the agent is not connected.
+    pub fn not_connected(self, calls: u32) -> Fake {
+        self.change(|inner, _| inner.state.not_connected = calls)
     }
 
     /// The next RunTask (said again: the one after it) answers 200 with these failures and no ECS task; none: with neither.
@@ -495,6 +510,16 @@ impl Fake {
         self.core.lock().latency = Some((Random::new(seed), range));
     }
 
+    /// Somebody else stops every ECS task that RunTask made.
+    pub fn stop_task_from_outside(&self, reason: &str) {
+        let now = self.core.clock.now();
+        let inner = &mut *self.core.lock();
+        for task in inner.state.tasks.iter_mut().filter(|it| it.service.is_none() && it.stop.is_none()) {
+            let (code, reason) = ("UserInitiated".to_owned(), reason.to_owned());
+            task.stop = Some(life::Stop { at: now, code, reason });
+        }
+    }
+
     /// Moves the clock on.
     pub fn advance(&self, span: Millis) {
         self.core.clock.advance(span);
@@ -569,6 +594,12 @@ impl Fake {
             Started { arn: task.arn.clone(), status, desired, request: task.request.clone(), document }
         })
         .collect()
+    }
+
+    /// The ARNs of the ECS tasks of services.
+    pub fn service_tasks(&self) -> Vec<String> {
+        let inner = self.core.lock();
+        inner.state.tasks.iter().filter(|it| it.service.is_some()).map(|it| it.arn.clone()).collect()
     }
 
     /// The ARNs of the ECS tasks that run (or will), and that nobody has stopped.
