@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::World;
+use super::{World, quick};
 use crate::fake::{Fake, Fault, Life};
 use crate::gateway::Net;
 use crate::harness::{Ran, Running, Signal, Terminal, has_terminal};
@@ -147,7 +147,7 @@ fn by_the_end_of_the_ecs_task() {
     if !has_terminal() {
         return;
     }
-    let life = Life::new().runs_forever().loses_spot_after(40_000);
+    let life = quick().loses_spot_after(40_000);
     let world = World::with(Net::default(), |it| it.task_life(life));
     let running = start(&world, "console");
     let before = running.settings();
@@ -236,8 +236,7 @@ fn not_yet_is_waited_for() {
     if !has_terminal() {
         return;
     }
-    let world =
-        World::with(Net::default(), |it| it.task_life(Life::new().runs_forever().agent_after(8_000)).not_connected(3));
+    let world = World::with(Net::default(), |it| it.task_life(quick().agent_after(8_000)).not_connected(3));
     let running = start(&world, "console");
     let before = running.settings();
     running.wait_for_stdout("$ ");
@@ -253,7 +252,7 @@ fn never_is_told_from_not_yet() {
         let ran = world.test.run("run console -e staging").code(125).stderr_has(said);
         assert_eq!(world.fake.alive(), [""; 0], "{}", ran.all());
     };
-    let life = Life::new().runs_forever();
+    let life = quick();
     never(life.clone().agent_stops("no space left"), |it| it, "the agent of ECS Exec has stopped: no space left");
     never(life.clone().agent_after(900_000), |it| it, "did not start within 1m30s");
     never(life, |it| it.not_connected(1000), "ssmmessages:CreateControlChannel");

@@ -96,6 +96,11 @@ fn account(speed: f64) -> Fake {
         )
 }
 
+/// An ECS task that is RUNNING almost at once: these tests are about what comes then.
+fn quick() -> Life {
+    Life { provisioning: 500, pending: 500, activating: 500, ..Life::new() }.runs_forever()
+}
+
 struct World {
     gateway: Gateway,
     fake: Fake,
@@ -114,7 +119,7 @@ impl World {
 
     fn with(net: Net, change: impl FnOnce(Fake) -> Fake) -> World {
         let gateway = Gateway::new(net);
-        let fake = change(account(crate::fake::SPEED).exec(&gateway).task_life(Life::new().runs_forever()));
+        let fake = change(account(crate::fake::SPEED).exec(&gateway).task_life(quick()));
         let test = Test::new().fake(&fake).tasks(&format!("{TASKS}{OTHERS}"));
         World { gateway, fake, test }
     }

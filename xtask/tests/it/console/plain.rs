@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::World;
-use crate::fake::{Fault, Life};
+use super::{World, quick};
+use crate::fake::Fault;
 use crate::gateway::Net;
+use crate::gateway::proxy::{HOST, Proxy, ca_bundle};
 use crate::harness::{Signal, Terminal, has_terminal};
 
 /// The networks that everything must work on.
@@ -248,6 +249,41 @@ fn exec_in_an_ecs_task_without_it_says_so() {
 }
 
 #[test]
+fn proxies_and_the_companys_certificates_are_used() {
+    if !has_terminal() {
+        return;
+    }
+    let world = World::new(Net { behind_proxy: true, ..Net::bad(2) });
+    let proxy = Proxy::open(world.gateway.shared().port(), false);
+    let with = |world: World, proxy: &Proxy, bundle: &str| World {
+        test: world
+            .test
+            .env("HTTPS_PROXY", &format!("http://somebody:planted-password@127.0.0.1:{}", proxy.port))
+            .env("AWS_CA_BUNDLE", bundle),
+        ..world
+    };
+    let bundle = ca_bundle().display().to_string();
+    let world = with(world, &proxy, &bundle);
+    let exec = "exec --service -e staging -- seq 2000";
+    let expected: String = (1..=2000).map(|it| format!("{it}\n")).collect();
+    let _ = world.test.run(exec).code(0).stdout(&expected);
+    let heads = proxy.heads();
+    assert_eq!(heads.len(), 3, "one for each channel: {heads:?}");
+    assert!(heads[0].starts_with(&format!("CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\n")), "{}", heads[0]);
+    assert!(heads[0].contains("Proxy-Authorization: Basic c29tZWJvZHk6cGxhbnRlZC1wYXNzd29yZA=="), "{}", heads[0]);
+
+    // Without the company's certificates nobody is believed, and a proxy's refusal is told without the password.
+    let unknown = world.test.project().join("none.pem");
+    std::fs::write(&unknown, "").expect("the test's folder can be written to");
+    let world = with(world, &proxy, &unknown.display().to_string());
+    let _ = world.test.run(exec).code(125).stderr_has(&format!("TLS with {HOST}"));
+    let refusing = Proxy::open(1, true);
+    let world = with(world, &refusing, &bundle);
+    let ran = world.test.run(exec).code(125).stderr_has("407 Proxy Authentication Required");
+    assert!(!ran.stderr_text().contains("planted-password"), "{}", ran.all());
+}
+
+#[test]
 fn aws_own_plugin_can_do_it() {
     if !has_terminal() {
         return;
@@ -282,7 +318,7 @@ fn the_plugin_ends_with_the_ecs_task() {
         return;
     }
     let script = "if [ \"$1\" = --version ]; then echo 1.2.764.0; exit; fi\necho up; exec sleep 60";
-    let life = Life::new().runs_forever().loses_spot_after(40_000);
+    let life = quick().loses_spot_after(40_000);
     let world = World::with(Net::default(), |it| it.task_life(life));
     let world = World { test: world.test.program("session-manager-plugin", script), ..world };
     let ran = world.test.run("run console -e staging --plugin").code(125);

@@ -40,6 +40,7 @@ fn on_each_network(code: u8, act: impl Fn(&Running<'_>, &World)) {
         let seen = world.gateway.seen();
         if cuts > 0 {
             assert!(seen.mishaps > 0, "nothing happened on the bad network");
+            assert_eq!(seen.cuts, 2, "both cuts happened");
         }
         // A cut right at the end is not worth another channel.
         assert!(seen.tokens.len() == 1 + seen.cuts || seen.tokens.len() == seen.cuts, "one token for each channel");
@@ -49,7 +50,12 @@ fn on_each_network(code: u8, act: impl Fn(&Running<'_>, &World)) {
 #[test]
 fn exit_codes_arrive() {
     for code in [0, 7, 130, 255] {
-        on_each_network(code, |_, _| {});
+        on_each_network(code, |running, _| {
+            for word in ["one", "two", "three"] {
+                running.types(&format!("echo {word}-$((40+2))\r"));
+                running.wait_for_stdout(&format!("{word}-42"));
+            }
+        });
     }
 }
 
@@ -177,7 +183,7 @@ fn less_and_vi_redraw() {
             std::thread::sleep(Duration::from_millis(300));
             running.types("ihello-from-vi\x1b");
             running.wait_for_stdout("hello-from-vi");
-            std::thread::sleep(Duration::from_millis(1200));
+            std::thread::sleep(Duration::from_millis(250));
             running.types(":q!\r");
             std::thread::sleep(Duration::from_millis(300));
             running.types("echo back-$((40+2))\r");

@@ -10,6 +10,7 @@ pub mod agent;
 pub mod wire {
     pub use xtask::session::{crypt, message};
 }
+pub mod proxy;
 mod pty;
 mod worker;
 
@@ -55,6 +56,8 @@ pub struct Net {
     pub no_resume: bool,
     /// The service answers nothing after the first cut: no upgrade works any more.
     pub dead_after_cut: bool,
+    /// Its URLs have the service's own name, as AWS's have.
+    pub behind_proxy: bool,
     /// How much faster than real time the agent's clock runs.
     pub speed: f64,
 }
@@ -62,7 +65,7 @@ pub struct Net {
 impl Net {
     /// What a bad network does all at once.
     pub fn bad(seed: u64) -> Net {
-        Net { seed, loss: 5, repeat: 5, reorder: 5, lost_acknowledgements: 20, cuts: vec![12, 40], ..Net::default() }
+        Net { seed, loss: 5, repeat: 5, reorder: 5, lost_acknowledgements: 20, cuts: vec![3, 7], ..Net::default() }
     }
 }
 
@@ -141,10 +144,12 @@ impl Shared {
         let events = worker::start(Arc::clone(self), id.clone(), target, words);
         let started = Started { task: task.to_owned(), token: token.clone(), events };
         Shared::lock(&self.sessions).insert(id.clone(), started);
-        let url = format!(
-            "ws://127.0.0.1:{}/v1/data-channel/{id}?role=publish_subscribe&cell-number=AAEAAa5+Lu4a/II4==",
-            self.port
-        );
+        let service = if self.net.behind_proxy {
+            format!("wss://{}", proxy::HOST)
+        } else {
+            format!("ws://127.0.0.1:{}", self.port)
+        };
+        let url = format!("{service}/v1/data-channel/{id}?role=publish_subscribe&cell-number=AAEAAa5+Lu4a/II4==");
         (id, url, token)
     }
 
@@ -189,6 +194,11 @@ impl Shared {
     /// Decrypt, with the agent's context.
     fn decrypt(&self, encrypted: &[u8]) -> Option<([u8; 64], serde_json::Value)> {
         Shared::lock(&self.keys).get(encrypted).cloned()
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// How many sessions there are.
