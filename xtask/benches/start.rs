@@ -2,6 +2,8 @@
 //!
 //!     cargo bench --profile xtask --package xtask --bench start
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

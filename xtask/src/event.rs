@@ -1,6 +1,8 @@
 //! What a run tells while it goes on. Stages emit these; the three printers of `ui` show them. The JSON form is public: its fields
 //! are the contract of `--format json`.
 
+pub mod schema;
+
 use serde::Serialize;
 
 use crate::model::{Ending, PlanLine, Runner, Timestamp};
@@ -44,6 +46,19 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         cluster: Option<String>,
         /// Its page in AWS's console; only where AWS itself was called, see `ui::console_url`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        console_url: Option<String>,
+    },
+    /// An ECS task that another process started is followed (or stopped) from here on.
+    Attached {
+        task_arn: String,
+        cluster: String,
+        /// The ARN of the caller who started it, where it is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// When ECS accepted it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        since: Option<Timestamp>,
         #[serde(skip_serializing_if = "Option::is_none")]
         console_url: Option<String>,
     },

@@ -4,10 +4,18 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::config::values;
 use crate::model::{Origin, Selection, Sourced};
+use crate::permissions;
+
+/// What it is, how it looks in use, and then the rest.
+const TEMPLATE: &str = "\
+{about-with-newline}
+{before-help}{usage-heading} {usage}
+
+{all-args}{after-help}";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,30 +23,99 @@ Examples:
   cargo xtask run db-migrate                     in the default environment
   cargo xtask run db-migrate -e staging          on ECS, with the code at hand
   cargo xtask run db-migrate -e staging --dry-run
-  cargo xtask run backfill -e staging -- --since 2026-01-01
+  cargo xtask run backfill -e staging -- --since 2026-01-01";
 
-The task's output is on stdout, everything else on stderr. Exit codes: the task's own;
-2 refused, nothing was written; 124 timed out; 125 docker, AWS or this tool failed, or ECS
-never started it or killed it; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM.";
+const MORE: &str = "\
+The task's output is on stdout, everything else on stderr.
+Topics of `cargo xtask help`: tasks.toml, environments, exit-codes, events.";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
   cargo xtask run db-migrate -e staging
-  cargo xtask run db-migrate -e production --yes            where there is no terminal
+  cargo xtask run db-migrate -e production --yes   where there is no terminal
   cargo xtask run backfill -e staging --var BATCH=50 -- --since 2026-01-01
-  cargo xtask run db-migrate -e staging --image ACCOUNT.dkr.ecr.REGION.amazonaws.com/app@sha256:...
+  cargo xtask run db-migrate --if-changed 'db/migrate/**' --base origin/main
+  cargo xtask run db-migrate -e staging --image REGISTRY/app@sha256:...";
 
-Exit codes: the task's own; 2 refused, nothing was written; 124 timed out; 125 docker, AWS or
-this tool failed, or ECS never started it or killed it; 129, 130, 143 ended by SIGHUP, SIGINT,
-SIGTERM; 0 for --detach.";
+const RUN_MORE: &str = "\
+Exit codes: the task's own; 2 refused, nothing was written; 124 timed out;
+125 docker, AWS or this tool failed, or ECS never started it or killed it;
+129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM; 0 for --detach.";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  cargo xtask
+  cargo xtask list --format json                 one object a line";
+
+const INIT_EXAMPLES: &str = "\
+Examples:
+  cargo xtask init                               tasks.toml in this folder; never overwrites one";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  source <(cargo xtask completions bash)         in ~/.bashrc
+  source <(cargo xtask completions zsh)          in ~/.zshrc, behind compinit
+  cargo xtask completions fish | source          in ~/.config/fish/config.fish";
+
+const HELP_EXAMPLES: &str = "\
+Examples:
+  cargo xtask help run                           a command and its flags
+  cargo xtask help tasks.toml                    every key
+  cargo xtask help environments                  where a task runs, and how that is chosen
+  cargo xtask help exit-codes
+  cargo xtask help events                        what --format json prints
+  cargo xtask help events --format json          the same as a JSON schema; tasks.toml has one too";
+
+const CHECK_HELP: &str = "\
+Network, roles and secrets are read by the aws CLI, with the environment's profile, region and endpoint;
+where it is not on PATH they are skipped, and the output says so.
+
+Exit codes: 0 nothing failed; 1 something did; 2 wrong usage.";
+
+const POLICY_HELP: &str = "\
+Examples:
+  cargo xtask policy -e staging                  of everything that may run there
+  cargo xtask policy -e staging db-migrate > policy.json
+  cargo xtask policy -e production --trust github:acme/app > trust.json
+  cargo xtask policy -e staging --trust github:acme/app:ref:refs/heads/main
+
+What is already in AWS is read for it: the service, its task definition and their roles.";
+
+const CLEAN_HELP: &str = "\
+Only revisions with the tag xtask=1 in the families of tasks.toml, never one that a service or an ECS
+task of any cluster in the region still uses. Images are left to ECR's lifecycle rules.";
+const ATTACH_EXAMPLES: &str = "\
+Examples:
+  cargo xtask attach db-migrate -e staging       the newest of that task
+  cargo xtask attach 0123 -e staging             any unambiguous start of its id";
+
+const LOGS_EXAMPLES: &str = "\
+Examples:
+  cargo xtask logs db-migrate -e staging
+  cargo xtask logs 0123 -e staging --since 15m";
+
+const PS_EXAMPLES: &str = "\
+Examples:
+  cargo xtask ps -e staging
+  cargo xtask ps -e staging --all                also how the recent ones ended";
+
+const STOP_EXAMPLES: &str = "\
+Examples:
+  cargo xtask stop 0123 -e staging
+  cargo xtask stop --run \"$RUN_ID\" -e staging   whatever that run started";
+
+const ATTACH_HELP: &str = "\
+Exit codes: the task's own, as `run` would have had; 125 where ECS has forgotten how it ended (about an
+hour after); 129, 130, 143 for a signal, which leaves the ECS task as it is.";
 
 const EXEC_EXAMPLES: &str = "\
 Examples:
-  cargo xtask exec --service -e staging                     a shell in the live service
-  cargo xtask exec 0123456789abcdef -e staging -- bin/rails console
+  cargo xtask exec --service -e staging          a shell in the live service
+  cargo xtask exec 0123 -e staging -- bin/rails console
   cargo xtask exec --service -e staging -- cat /etc/hosts > hosts
-  echo 'select 1' | cargo xtask exec --service -e staging -- psql
+  echo 'select 1' | cargo xtask exec --service -e staging -- psql";
 
+const EXEC_MORE: &str = "\
 With a terminal on stdin and stdout the session has it; ~. behind Enter ends it. Otherwise stdin
 and stdout arrive as they are. Exit codes: the command's own; 2 refused; 125 AWS or this tool
 failed, or the session told no code; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM.";
@@ -51,7 +128,8 @@ failed, or the session told no code; 129, 130, 143 ended by SIGHUP, SIGINT, SIGT
     version,
     disable_help_subcommand = true,
     max_term_width = 100,
-    after_help = EXAMPLES,
+    before_help = EXAMPLES,
+    after_help = MORE,
     subcommand_help_heading = "Commands",
     arg_required_else_help = false
 )]
@@ -108,15 +186,33 @@ pub enum Format {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// List the tasks [default]
+    #[command(before_help = LIST_EXAMPLES)]
     List,
     /// Run a task
     Run(Box<Run>),
     /// Open a session in a running ECS task
     Exec(Exec),
+    /// Check every precondition of a run; only reads
+    Check(Check),
+    /// Print the least-privilege IAM policy that tasks need
+    Policy(Policy),
+    /// Delete old task definition revisions that this tool made
+    Clean(Clean),
+    /// Follow an ECS task that is already there, from the start of its output
+    Attach(Id),
+    /// Print the output of an ECS task so far
+    Logs(Logs),
+    /// List the ECS tasks that this tool started, on whatever machine
+    Ps(Ps),
+    /// Stop an ECS task, wait, and say how it ended
+    Stop(Stop),
     /// Write a commented tasks.toml
+    #[command(before_help = INIT_EXAMPLES)]
     Init,
     /// Print the completion script of a shell
     Completions(Completions),
+    /// Explain a command or a topic: tasks.toml, environments, exit-codes, events
+    Help(Help),
     /// Print the candidates for the last word; what the completion scripts call
     #[command(hide = true)]
     Complete(Complete),
@@ -124,7 +220,7 @@ pub enum Verb {
 
 /// `run`
 #[derive(Debug, Clone, Default, Args)]
-#[command(after_help = RUN_EXAMPLES)]
+#[command(before_help = RUN_EXAMPLES, after_help = RUN_MORE)]
 pub struct Run {
     /// The task's name in tasks.toml
     pub task: String,
@@ -137,6 +233,9 @@ pub struct Run {
     /// Start the ECS task and leave it running
     #[arg(long)]
     pub detach: bool,
+    /// Start it although an equal ECS task of the same caller still runs
+    #[arg(long)]
+    pub start_another: bool,
     /// Run this image, a full reference, instead of building one
     #[arg(long, value_name = "REF", conflicts_with = "rebuild")]
     pub image: Option<String>,
@@ -164,6 +263,15 @@ pub struct Run {
     /// Show an interactive task's session with AWS's session-manager-plugin, which tells no exit code
     #[arg(long)]
     pub plugin: bool,
+    /// Only if a file that matches has changed since --base; `!GLOB` leaves files out
+    #[arg(long, value_name = "GLOB", num_args = 1.., requires = "base")]
+    pub if_changed: Vec<String>,
+    /// The commit or branch that --if-changed compares with, from where this one branched off
+    #[arg(long, value_name = "REF", requires = "if_changed")]
+    pub base: Option<String>,
+    /// At the end draw how long each part took
+    #[arg(long)]
+    pub timings: bool,
     /// The id of this run, instead of a random one: letters, digits, - and _
     #[arg(long, value_name = "ID", value_parser = parse_run_id)]
     pub run_id: Option<String>,
@@ -171,9 +279,9 @@ pub struct Run {
 
 /// `exec`
 #[derive(Debug, Clone, Default, Args)]
-#[command(after_help = EXEC_EXAMPLES)]
+#[command(before_help = EXEC_EXAMPLES, after_help = EXEC_MORE)]
 pub struct Exec {
-    /// The ECS task: its ARN or its id
+    /// An ECS task: its ARN, its id, the start of its id, or a task's name for the newest of that task
     #[arg(value_name = "ID", required_unless_present = "service")]
     pub id: Option<String>,
     /// The command, each word one argument; a shell if there is none
@@ -193,8 +301,96 @@ pub struct Exec {
     pub yes: bool,
 }
 
+/// `attach`
+#[derive(Debug, Clone, Args)]
+#[command(before_help = ATTACH_EXAMPLES, after_help = ATTACH_HELP)]
+pub struct Id {
+    /// An ECS task: its ARN, its id, the start of its id, or a task's name for the newest of that task
+    pub id: String,
+}
+
+/// `logs`
+#[derive(Debug, Clone, Args)]
+#[command(before_help = LOGS_EXAMPLES)]
+pub struct Logs {
+    /// An ECS task: its ARN, its id, the start of its id, or a task's name for the newest of that task
+    pub id: String,
+    /// Only what was written in the last while: 90s, 15m, 1h30m
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub since: Option<Duration>,
+}
+
+/// `ps`
+#[derive(Debug, Clone, Args)]
+#[command(before_help = PS_EXAMPLES)]
+pub struct Ps {
+    /// Also those that have stopped: ECS knows them for about an hour
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `stop`
+#[derive(Debug, Clone, Args)]
+#[command(before_help = STOP_EXAMPLES)]
+pub struct Stop {
+    /// An ECS task: its ARN, its id, the start of its id, or a task's name if only one of that task runs
+    #[arg(required_unless_present = "run")]
+    pub id: Option<String>,
+    /// Every ECS task of the run with this id
+    #[arg(long, value_name = "RUN", conflicts_with = "id")]
+    pub run: Option<String>,
+}
+
+/// `help`
+#[derive(Debug, Clone, Args)]
+#[command(before_help = HELP_EXAMPLES)]
+pub struct Help {
+    /// A command, or one of tasks.toml, environments, exit-codes, events
+    pub topic: Option<String>,
+}
+
+/// `check`
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = CHECK_HELP)]
+pub struct Check {
+    /// Only these tasks [default: all that may run in the environment]
+    #[arg(value_name = "TASK")]
+    pub tasks: Vec<String>,
+}
+
+/// `policy`
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = POLICY_HELP)]
+pub struct Policy {
+    /// Only these tasks [default: all that may run in the environment]
+    #[arg(value_name = "TASK")]
+    pub tasks: Vec<String>,
+    /// Print the role's trust policy instead: github:OWNER/REPO[:CONTEXT]
+    #[arg(long, value_name = "WHO", value_parser = permissions::parse_trust, conflicts_with = "tasks")]
+    pub trust: Option<permissions::Trust>,
+}
+
+/// `clean`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = CLEAN_HELP)]
+pub struct Clean {
+    /// Only these tasks [default: all of tasks.toml]
+    #[arg(value_name = "TASK")]
+    pub tasks: Vec<String>,
+    /// How many of the newest revisions of each family stay
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: u32,
+    /// Show what would be deleted, and delete nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Delete without asking
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// `completions`
 #[derive(Debug, Clone, Args)]
+#[command(before_help = COMPLETIONS_EXAMPLES)]
 pub struct Completions {
     /// The shell
     #[arg(value_enum)]
@@ -219,9 +415,23 @@ pub struct Complete {
 }
 
 impl Cli {
-    /// The command line's own description, for completion and the tests of the documentation.
+    /// The command line's own description, for reading it, for completion and the tests of the documentation.
     pub fn description() -> clap::Command {
-        Cli::command()
+        // clap takes the template for the one command it is given to.
+        Cli::command().help_template(TEMPLATE).mut_subcommands(|it| it.help_template(TEMPLATE))
+    }
+
+    /// Reads the command line; an error is also help that was asked for.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+        let matches = Cli::description().try_get_matches_from(arguments)?;
+        Cli::from_arg_matches(&matches).map_err(|it| it.format(&mut Cli::description()))
+    }
+}
+
+impl Everywhere {
+    /// What the flags of every verb and the process environment (`variable` reads it) choose.
+    pub fn selection(&self, variable: impl Fn(&str) -> Option<String>) -> Selection {
+        Run::default().selection(self, variable)
     }
 }
 
@@ -251,12 +461,6 @@ impl Run {
             ci: variable("CI").is_some_and(|it| !matches!(it.as_str(), "" | "0" | "false")),
         }
     }
-}
-
-/// What the command line and the process environment choose for a verb that runs no task.
-pub fn environment_selection(everywhere: &Everywhere, variable: impl Fn(&str) -> Option<String>) -> Selection {
-    let selection = Run::default().selection(everywhere, variable);
-    Selection { task: String::new(), ..selection }
 }
 
 fn parse_variable(text: &str) -> Result<(String, String), String> {

@@ -3,12 +3,16 @@
 //!
 //! Time is the time since the start of following; the driver in `stage/follow.rs` owns the clock.
 
+mod faults;
+
 use std::time::Duration;
 
 use crate::event::Event;
 pub use crate::model::LogEnd;
-use crate::model::{EcsTask, LogEvent, OnInterrupt};
+use crate::model::{EcsTask, LogEvent, OnInterrupt, Timestamp};
 use crate::verdict::OurDoing;
+use faults::Faults;
+pub use faults::Trouble;
 
 /// How long ECS may not know an ECS task that it has just accepted: its answers are eventually consistent.
 const MISSING_TOLERANCE: Duration = Duration::from_secs(120);
@@ -26,8 +30,18 @@ const EMPTY_PAGE_PAUSE: Duration = Duration::from_millis(50);
 const QUIET: Duration = Duration::from_secs(3);
 /// Nothing new for this long after STOPPED, and no clear end either: the log is given up as it is.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
-/// The longest pause after faults.
-const MAX_BACKOFF: Duration = Duration::from_secs(15);
+/// The same where the log could not be read because of faults that pass: they get longer to do so.
+const FAULTY_DRAIN_LIMIT: Duration = Duration::from_secs(5 * 60);
+/// How long AWS may refuse a read before it is taken at its word: permissions take a moment to reach everywhere.
+const REFUSALS: Duration = Duration::from_secs(90);
+/// How long credentials may be expired where nobody is there to renew them.
+const EXPIRED: Duration = Duration::from_secs(15 * 60);
+/// Reads of the log are at most so many times rarer than usual when CloudWatch Logs throttles: its limit is one for the whole account.
+const MOST_PACE: u32 = 8;
+/// So many reads in a row without throttling make them more frequent again.
+const CALM_READS: u32 = 30;
+/// An answer that is under way then may hold the missing lines: one attempt without an answer and a second one are waited for.
+const ANSWER_LIMIT: Duration = Duration::from_secs(45);
 
 /// What to follow.
 #[derive(Debug, Clone)]
@@ -44,18 +58,20 @@ pub struct Target {
     pub on_interrupt: OnInterrupt,
     /// Whether this process launched it; what it did not start it never stops.
     pub launched_here: bool,
+    /// Whether somebody is there who can renew expired credentials: then they are waited for without an end.
+    pub attended: bool,
 }
 
 /// Something that was learnt.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "`cause` is for people; `passing`: the same call may succeed later")]
+#[expect(missing_docs, reason = "`cause` is for people")]
 pub enum Fact {
     /// DescribeTasks knows the ECS task.
     Described(Box<EcsTask>),
     /// DescribeTasks answers that it does not, with this reason.
     Missing(String),
-    /// DescribeTasks failed. `passing`: the same call may succeed later.
-    DescribeFailed { cause: String, passing: bool },
+    /// DescribeTasks failed.
+    DescribeFailed { cause: String, trouble: Trouble },
     /// A page of the log.
     Page { events: Vec<LogEvent>, next_token: Option<String> },
     /// Group or stream do not exist (yet).
@@ -63,11 +79,13 @@ pub enum Fact {
     /// The lines of the last [`Action::Print`] are taken: the next ones may come.
     Printed,
     /// Reading the log failed.
-    LogFailed { cause: String, passing: bool },
+    LogFailed { cause: String, trouble: Trouble },
+    /// CloudWatch Logs no longer takes the token: one lives for 24 hours.
+    LogTokenExpired(String),
     /// StopTask was accepted.
     StopAccepted,
     /// StopTask failed.
-    StopFailed { cause: String, passing: bool },
+    StopFailed { cause: String, trouble: Trouble },
     /// This process got a signal, by number: 1, 2 or 15.
     Signal(u8),
     /// Time passed.
@@ -76,11 +94,12 @@ pub enum Fact {
 
 /// Something to do.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the variants say what their fields are")]
 pub enum Action {
     /// Call DescribeTasks.
     Describe,
-    /// Call GetLogEvents with this token.
-    ReadLog(Option<String>),
+    /// Call GetLogEvents with this token, for events from this time on.
+    ReadLog { token: Option<String>, from: Option<Timestamp> },
     /// Call StopTask with this reason.
     Stop(String),
     /// Tell the user.
@@ -117,20 +136,6 @@ pub struct Finish {
     pub stop_failed: Option<String>,
 }
 
-/// Pauses that double after each fault in a row.
-#[derive(Debug, Clone, Default)]
-struct Backoff {
-    faults: u32,
-}
-
-impl Backoff {
-    fn next(&mut self) -> Duration {
-        self.faults += 1;
-        let seconds = 2_u64.saturating_pow(self.faults.min(5) - 1);
-        Duration::from_secs(seconds).min(MAX_BACKOFF)
-    }
-}
-
 #[derive(Debug, Clone, PartialEq)]
 enum Stop {
     /// Nobody here asked for it.
@@ -150,17 +155,30 @@ pub struct Follow {
     task: Option<EcsTask>,
     shown_status: Option<String>,
     describe_at: Option<Duration>,
-    describe_backoff: Backoff,
+    describe_faults: Faults,
     missing_since: Option<Duration>,
+    /// Why ECS cannot say how it ends; the rest of its output is still read.
+    lost: Option<(Duration, String)>,
     running_since: Option<Duration>,
     container_stopped_since: Option<Duration>,
     stopped_since: Option<Duration>,
     log_token: Option<String>,
     log_at: Option<Duration>,
     log_in_flight: bool,
+    /// When the read that is in flight was started: its answer knows nothing newer, however long it takes.
+    log_asked_at: Duration,
     /// Whether lines wait for a slow reader of stdout. Meanwhile the log is neither read nor given up.
     printing: bool,
-    log_backoff: Backoff,
+    log_faults: Faults,
+    /// Reads are so many times rarer than usual.
+    pace: u32,
+    calm_reads: u32,
+    /// After an expired token: the time to read from.
+    log_from: Option<Timestamp>,
+    /// The newest time of a printed event, and how many printed events have it.
+    printed_to: Option<(Timestamp, usize)>,
+    /// So many events of that time are printed already and come again.
+    skip: Option<(Timestamp, usize)>,
     /// Since when the log's end has not moved; reset by every event, by every new token and by the container's stop.
     quiet_since: Option<Duration>,
     /// Whether a read has found the end unmoved for [`QUIET`] after the container's stop.
@@ -171,37 +189,58 @@ pub struct Follow {
     grown_at: Option<Duration>,
     log_fault: Option<String>,
     stop: Stop,
+    stop_faults: Faults,
+    /// Nothing but the stop is wanted: no output is read.
+    only_stop: bool,
     ours: Option<OurDoing>,
+    seed: u32,
     finished: bool,
 }
 
 impl Follow {
     /// Starts following at time zero.
     pub fn new(target: Target) -> Follow {
+        let seed = target.arn.bytes().fold(7_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
         Follow {
+            seed,
             target,
             task: None,
             shown_status: None,
             describe_at: Some(Duration::ZERO),
-            describe_backoff: Backoff::default(),
+            describe_faults: Faults::default(),
             missing_since: None,
+            lost: None,
             running_since: None,
             container_stopped_since: None,
             stopped_since: None,
             log_token: None,
             log_at: None,
             log_in_flight: false,
+            log_asked_at: Duration::ZERO,
             printing: false,
-            log_backoff: Backoff::default(),
+            log_faults: Faults::default(),
+            pace: 1,
+            calm_reads: 0,
+            log_from: None,
+            printed_to: None,
+            skip: None,
             quiet_since: None,
             drained: false,
             had_page: false,
             grown_at: None,
             log_fault: None,
             stop: Stop::No,
+            stop_faults: Faults::default(),
+            only_stop: false,
             ours: None,
             finished: false,
         }
+    }
+
+    /// Stops an ECS task that somebody else may be following, and waits for its end. Its output is not read; a refused StopTask ends it.
+    pub fn stopping(target: Target, reason: String) -> Follow {
+        let stop = Stop::Wanted { reason, at: Duration::ZERO, in_flight: false };
+        Follow { stop, only_stop: true, ..Follow::new(target) }
     }
 
     /// The last that ECS said.
@@ -218,19 +257,21 @@ impl Follow {
         match fact {
             Fact::Described(task) => self.described(*task, now, &mut actions),
             Fact::Missing(reason) => self.missing(&reason, now, &mut actions),
-            Fact::DescribeFailed { cause, passing } => self.describe_failed(cause, passing, now, &mut actions),
+            Fact::DescribeFailed { cause, trouble } => self.describe_failed(&cause, trouble, now, &mut actions),
             Fact::Page { events, next_token } => self.page(events, next_token, now, &mut actions),
             Fact::Printed => {
                 self.printing = false;
                 self.grown_at = Some(now);
             }
             Fact::LogMissing(message) => self.log_missing(&message, now),
-            Fact::LogFailed { cause, passing } => self.log_failed(cause, passing, now, &mut actions),
+            Fact::LogFailed { cause, trouble } => self.log_failed(cause, trouble, now, &mut actions),
+            Fact::LogTokenExpired(cause) => self.token_expired(cause, now, &mut actions),
             Fact::StopAccepted => {
                 self.stop = Stop::Accepted;
+                self.stop_faults = Faults::default();
                 self.describe_at = self.describe_at.map(|at| at.min(now + FAST_STATUS));
             }
-            Fact::StopFailed { cause, passing } => self.stop_failed(cause, passing, now, &mut actions),
+            Fact::StopFailed { cause, trouble } => self.stop_failed(cause, trouble, now, &mut actions),
             Fact::Signal(signal) => self.signal(signal, now, &mut actions),
             Fact::Tick => {}
         }
@@ -245,22 +286,35 @@ impl Follow {
         if let Stop::Wanted { at, in_flight: false, .. } = self.stop {
             times.push(Some(at));
         }
-        if self.stopped_since.is_none() && matches!(self.stop, Stop::No) {
+        if self.over_since().is_none() && matches!(self.stop, Stop::No) {
             match self.running_since {
                 Some(since) => times.push(self.target.timeout.map(|it| since + it)),
                 None => times.push(self.target.start_timeout),
             }
         }
-        if let Some(stopped) = self.stopped_since
-            && !self.printing
-        {
-            times.push(Some(self.grown_at.unwrap_or_default().max(stopped) + DRAIN_LIMIT));
-        }
+        times.extend(self.given_up_at().map(Some));
         times.into_iter().flatten().min().unwrap_or(Duration::MAX)
     }
 
+    /// Since when it is over as far as ECS says: what is left is to read the rest of the output.
+    fn over_since(&self) -> Option<Duration> {
+        self.stopped_since.or(self.lost.as_ref().map(|it| it.0))
+    }
+
+    /// When the rest of the output is given up, unless it grows or comes to a clear end before.
+    fn given_up_at(&self) -> Option<Duration> {
+        let over = self.over_since().filter(|_| !self.printing)?;
+        let faulty = self.log_faults.last.is_some_and(|it| it != Trouble::Refused);
+        let limit = if faulty { FAULTY_DRAIN_LIMIT } else { DRAIN_LIMIT };
+        let at = self.grown_at.unwrap_or_default().max(over) + limit;
+        Some(if self.log_in_flight { at.max(self.log_asked_at + ANSWER_LIMIT) } else { at })
+    }
+
     fn described(&mut self, task: EcsTask, now: Duration, actions: &mut Vec<Action>) {
-        self.describe_backoff = Backoff::default();
+        if let Some(since) = self.describe_faults.end() {
+            let message = format!("ECS tells the ECS task's status again, after {}", words(now.saturating_sub(since)));
+            actions.push(Action::Tell(Event::Warning { message, hint: None }));
+        }
         self.missing_since = None;
         let status = task.last_status.clone().unwrap_or_else(|| "UNKNOWN".to_owned());
         if self.shown_status.as_deref() != Some(&status) {
@@ -293,42 +347,96 @@ impl Follow {
         let may_write = self.running_since.is_some()
             || chosen_stopped
             || chosen.is_some_and(|it| it.last_status.as_deref() == Some("RUNNING"));
-        if self.log_at.is_none() && !self.log_in_flight && may_write {
+        if self.log_at.is_none() && !self.log_in_flight && may_write && !self.only_stop {
             self.log_at = Some(now);
         }
         self.task = Some(task);
     }
 
     fn missing(&mut self, reason: &str, now: Duration, actions: &mut Vec<Action>) {
+        // ECS answers, though it knows nothing.
+        self.describe_faults.end();
         let since = *self.missing_since.get_or_insert(now);
-        if now.saturating_sub(since) >= MISSING_TOLERANCE {
-            let lost = format!("ECS does not know the ECS task (any more): {reason}");
-            self.finish(How::Lost(lost), actions);
+        if now.saturating_sub(since) < MISSING_TOLERANCE {
+            self.describe_at = Some(now + FAST_STATUS);
             return;
         }
-        self.describe_at = Some(now + FAST_STATUS);
+        self.lose(format!("ECS does not know the ECS task (any more): {reason}"), now, actions);
     }
 
-    fn describe_failed(&mut self, cause: String, passing: bool, now: Duration, actions: &mut Vec<Action>) {
-        // Nothing that happens to the network or to AWS ends the following; only a refusal for good does, said once.
-        let pause = self.describe_backoff.next();
-        if self.describe_backoff.faults == 1 || self.describe_backoff.faults % 20 == 0 {
-            let message = format!("cannot ask for the ECS task's status: {cause}; trying again");
-            actions.push(Action::Tell(Event::Warning { message, hint: None }));
-        }
-        if !passing && self.describe_backoff.faults >= 10 {
-            self.finish(How::Lost(format!("cannot ask for the ECS task's status: {cause}")), actions);
+    fn describe_failed(&mut self, cause: &str, trouble: Trouble, now: Duration, actions: &mut Vec<Action>) {
+        // Nothing that happens to the network or to AWS ends the following; only what stays refused does.
+        let pause = self.describe_faults.next(trouble, self.seed, now);
+        let lasts = now.saturating_sub(self.describe_faults.since);
+        let patience = match trouble {
+            Trouble::Passing | Trouble::Throttled => Duration::MAX,
+            Trouble::Credentials if self.target.attended => Duration::MAX,
+            Trouble::Credentials => EXPIRED,
+            Trouble::Refused => REFUSALS,
+        };
+        if lasts >= patience {
+            self.lose(format!("ECS does not tell the ECS task's status: {cause}"), now, actions);
             return;
+        }
+        if self.describe_faults.n > 1 && self.log_at.is_none() && !self.log_in_flight && !self.only_stop {
+            // It may have begun to write meanwhile, and what it wrote can be read without its status.
+            self.log_at = Some(now);
+        }
+        if self.describe_faults.to_tell() {
+            let lasts = if lasts > FAST_STATUS { format!(" for {} now", words(lasts)) } else { String::new() };
+            let message = format!("cannot ask for the ECS task's status{lasts}: {cause}; trying again");
+            let hint = match trouble {
+                Trouble::Credentials => {
+                    Some("renew the credentials: the ECS task is followed on with new ones".to_owned())
+                }
+                _ => None,
+            };
+            actions.push(Action::Tell(Event::Warning { message, hint }));
         }
         self.describe_at = Some(now + pause);
     }
 
-    fn page(&mut self, events: Vec<LogEvent>, next_token: Option<String>, now: Duration, actions: &mut Vec<Action>) {
+    /// ECS will not say how it ends. What there is of the output is read all the same.
+    fn lose(&mut self, why: String, now: Duration, actions: &mut Vec<Action>) {
+        self.describe_at = None;
+        if self.lost.is_some() {
+            return;
+        }
+        self.lost = Some((now, why.clone()));
+        if self.only_stop {
+            self.finish(How::Lost(why), actions);
+            return;
+        }
+        if self.container_stopped_since.is_none() {
+            self.container_stopped_since = Some(now);
+            self.quiet_since = None;
+        }
+        if !self.log_in_flight {
+            self.log_at = Some(self.log_at.map_or(now, |at| at.min(now)));
+        }
+    }
+
+    fn page(
+        &mut self,
+        mut events: Vec<LogEvent>,
+        next_token: Option<String>,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
         self.log_in_flight = false;
-        self.log_backoff = Backoff::default();
+        if let Some(since) = self.log_faults.end() {
+            let message = format!("the output can be read again, after {}", words(now.saturating_sub(since)));
+            actions.push(Action::Tell(Event::Warning { message, hint: None }));
+        }
+        self.calm_reads += 1;
+        if self.calm_reads >= CALM_READS {
+            self.pace = (self.pace / 2).max(1);
+            self.calm_reads = 0;
+        }
         self.log_fault = None;
         self.had_page = true;
         let moved = !events.is_empty();
+        self.forget_printed(&mut events);
         // A missing token is taken for an unmoved one: asking with the old one again is always right.
         let at_end = next_token.is_none() || next_token == self.log_token;
         if next_token.is_some() {
@@ -336,6 +444,9 @@ impl Follow {
         }
         if moved {
             self.grown_at = Some(now);
+        }
+        if !events.is_empty() {
+            self.remember_printed(&events);
             self.printing = true;
             actions.push(Action::Print(events));
         }
@@ -347,13 +458,57 @@ impl Follow {
         }
         let since = *self.quiet_since.get_or_insert(now);
         if self.container_stopped_since.is_none() || self.drained {
-            self.log_at = Some(now + LOG_INTERVAL);
-        } else if now >= since + QUIET {
+            self.log_at = Some(now + LOG_INTERVAL * self.pace);
+        } else if self.log_asked_at >= since + QUIET {
             self.drained = true;
-            self.log_at = Some(now + LOG_INTERVAL);
+            self.log_at = Some(now + LOG_INTERVAL * self.pace);
         } else {
-            self.log_at = Some((now + DRAIN_INTERVAL).min(since + QUIET));
+            // The last read is due when it has been quiet for long enough, however rarely throttling lets us read.
+            self.log_at = Some((now + DRAIN_INTERVAL * self.pace).min((since + QUIET).max(now)));
         }
+    }
+
+    /// After an expired token: takes out what is printed already.
+    fn forget_printed(&mut self, events: &mut Vec<LogEvent>) {
+        let Some((time, mut left)) = self.skip else { return };
+        let mut beyond = false;
+        events.retain(|it| {
+            beyond |= it.timestamp > time;
+            let again = it.timestamp == time && left > 0;
+            left -= usize::from(again);
+            !again
+        });
+        self.skip = Some((time, left)).filter(|_| left > 0 && !beyond);
+    }
+
+    fn remember_printed(&mut self, events: &[LogEvent]) {
+        for event in events {
+            self.printed_to = match self.printed_to {
+                Some((time, n)) if time == event.timestamp => Some((time, n + 1)),
+                Some((time, n)) if time > event.timestamp => Some((time, n)),
+                _ => Some((event.timestamp, 1)),
+            };
+        }
+    }
+
+    /// The place in the log is lost: it is found again by the time of the newest line. Lines of that very time are counted, not
+    /// compared, since equal lines are no repetition.
+    fn token_expired(&mut self, cause: String, now: Duration, actions: &mut Vec<Action>) {
+        if self.log_token.is_none() {
+            // Without a token it was refused for something else.
+            self.log_failed(cause, Trouble::Refused, now, actions);
+            return;
+        }
+        self.log_in_flight = false;
+        self.log_token = None;
+        self.log_from = self.printed_to.map(|it| it.0);
+        self.skip = self.printed_to;
+        self.quiet_since = None;
+        self.drained = false;
+        self.log_at = Some(now + FAST_STATUS);
+        let message =
+            format!("CloudWatch Logs forgot the place in the output ({cause}): reading on from the last line");
+        actions.push(Action::Tell(Event::Warning { message, hint: None }));
     }
 
     fn log_missing(&mut self, message: &str, now: Duration) {
@@ -362,27 +517,38 @@ impl Follow {
         self.log_at = Some(now + if self.container_stopped_since.is_some() { DRAIN_INTERVAL } else { LOG_INTERVAL });
     }
 
-    fn log_failed(&mut self, cause: String, passing: bool, now: Duration, actions: &mut Vec<Action>) {
+    fn log_failed(&mut self, cause: String, trouble: Trouble, now: Duration, actions: &mut Vec<Action>) {
         self.log_in_flight = false;
-        let pause = self.log_backoff.next();
-        if self.log_backoff.faults == 1 || self.log_backoff.faults % 20 == 0 {
+        let pause = self.log_faults.next(trouble, self.seed, now);
+        if trouble == Trouble::Throttled {
+            self.pace = (self.pace * 2).min(MOST_PACE);
+            self.calm_reads = 0;
+        }
+        if self.log_faults.to_tell() {
             let message = format!("cannot read the output: {cause}; trying again");
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
         }
         self.log_fault = Some(cause);
-        // A token lives for 24 hours. Reading from the start again would print everything twice, so that is left to `attach`.
-        self.log_at = Some(now + if passing { pause } else { pause.max(Duration::from_secs(5)) });
+        self.log_at = Some(now + if trouble.passes() { pause } else { pause.max(Duration::from_secs(5)) });
     }
 
-    fn stop_failed(&mut self, cause: String, passing: bool, now: Duration, actions: &mut Vec<Action>) {
+    fn stop_failed(&mut self, cause: String, trouble: Trouble, now: Duration, actions: &mut Vec<Action>) {
         let Stop::Wanted { reason, .. } = &self.stop else { return };
-        let message = format!("cannot stop the ECS task: {cause}{}", if passing { "; trying again" } else { "" });
-        actions.push(Action::Tell(Event::Warning { message, hint: None }));
-        self.stop = if passing {
-            Stop::Wanted { reason: reason.clone(), at: now + FAST_STATUS, in_flight: false }
-        } else {
-            Stop::Refused(cause)
-        };
+        let pause = self.stop_faults.next(trouble, self.seed, now);
+        let lasts = now.saturating_sub(self.stop_faults.since);
+        let again = trouble.passes() || (trouble == Trouble::Credentials && (self.target.attended || lasts < EXPIRED));
+        if self.stop_faults.to_tell() || !again {
+            let message = format!("cannot stop the ECS task: {cause}{}", if again { "; trying again" } else { "" });
+            actions.push(Action::Tell(Event::Warning { message, hint: None }));
+        }
+        if again {
+            self.stop = Stop::Wanted { reason: reason.clone(), at: now + pause, in_flight: false };
+            return;
+        }
+        self.stop = Stop::Refused(cause.clone());
+        if self.only_stop {
+            self.finish(How::Lost(format!("the ECS task was not stopped: {cause}")), actions);
+        }
     }
 
     fn signal(&mut self, signal: u8, now: Duration, actions: &mut Vec<Action>) {
@@ -403,7 +569,7 @@ impl Follow {
         let name = if signal == 2 { "SIGINT" } else { "SIGTERM" };
         let message = format!("{name}: stopping the ECS task; the same signal again leaves it as it is");
         actions.push(Action::Tell(Event::Warning { message, hint: None }));
-        self.want_stop(format!("xtask: interrupted by {name}"), now);
+        self.want_stop(OurDoing::Signal(signal).reason(name), now);
     }
 
     fn want_stop(&mut self, reason: String, now: Duration) {
@@ -417,32 +583,38 @@ impl Follow {
         if self.finished {
             return;
         }
-        if self.stopped_since.is_none() && matches!(self.stop, Stop::No) {
+        if self.over_since().is_none() && matches!(self.stop, Stop::No) {
             match (self.running_since, self.target.timeout, self.target.start_timeout) {
                 (Some(since), Some(timeout), _) if now >= since + timeout => {
                     self.ours = Some(OurDoing::TimedOut);
                     let message = format!("the timeout of {} has passed: stopping the ECS task", words(timeout));
                     actions.push(Action::Tell(Event::Warning { message, hint: None }));
-                    self.want_stop(format!("xtask: timeout of {} passed", words(timeout)), now);
+                    self.want_stop(OurDoing::TimedOut.reason(&words(timeout)), now);
                 }
                 (None, _, Some(timeout)) if now >= timeout => {
                     self.ours = Some(OurDoing::StartTimedOut);
                     let message = format!("not RUNNING after {}: stopping the ECS task", words(timeout));
                     actions.push(Action::Tell(Event::Warning { message, hint: None }));
-                    self.want_stop(format!("xtask: not RUNNING after {}", words(timeout)), now);
+                    self.want_stop(OurDoing::StartTimedOut.reason(&words(timeout)), now);
                 }
                 _ => {}
             }
         }
-        if let Some(stopped) = self.stopped_since {
+        if self.stopped_since.is_some() {
             let never_started = self.task.as_ref().is_some_and(|task| {
                 task.started_at.is_none()
                     && task.container(&self.target.container).is_none_or(|it| it.exit_code.is_none())
             });
-            let given_up = now >= self.grown_at.unwrap_or_default().max(stopped) + DRAIN_LIMIT;
-            if !self.printing && ((never_started && !self.had_page) || self.drained || given_up) {
+            let given_up = self.given_up_at().is_some_and(|at| now >= at);
+            if self.only_stop || (!self.printing && ((never_started && !self.had_page) || self.drained || given_up)) {
                 self.finish(How::Stopped, actions);
             }
+        } else if let Some((_, why)) = &self.lost
+            && !self.printing
+            && (self.drained || self.given_up_at().is_some_and(|at| now >= at))
+        {
+            let why = why.clone();
+            self.finish(How::Lost(why), actions);
         }
     }
 
@@ -455,6 +627,7 @@ impl Follow {
             && !*in_flight
             && *at <= now
             && self.stopped_since.is_none()
+            && self.lost.is_none()
         {
             *in_flight = true;
             actions.push(Action::Stop(reason.clone()));
@@ -466,11 +639,16 @@ impl Follow {
         if !self.printing && self.log_at.is_some_and(|at| at <= now) {
             self.log_at = None;
             self.log_in_flight = true;
-            actions.push(Action::ReadLog(self.log_token.clone()));
+            self.log_asked_at = now;
+            actions.push(Action::ReadLog { token: self.log_token.clone(), from: self.log_from });
         }
     }
 
     fn log_end(&self) -> LogEnd {
+        if self.lost.is_some() {
+            let why = self.log_fault.as_deref().unwrap_or("ECS does not say whether there is more to come");
+            return LogEnd::MayBeCut(format!("the output may be cut: {why}"));
+        }
         let Some(task) = &self.task else { return LogEnd::Open };
         if !task.is_stopped() {
             return LogEnd::Open;

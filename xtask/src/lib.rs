@@ -14,8 +14,11 @@ pub mod flags;
 pub mod follow;
 pub mod hints;
 pub mod model;
+pub mod ours;
+pub mod permissions;
 pub mod plan;
 pub mod resolve;
+pub mod retention;
 pub mod session;
 pub mod stage;
 pub mod tools;
@@ -26,14 +29,12 @@ pub mod verdict;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::flags::Cli;
 
 /// Does what the command line says and returns the process's exit code. `arguments`: the program's name first, as in
 /// `std::env::args_os()`.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::read(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; clap tells the two apart, and prints each to its own stream.

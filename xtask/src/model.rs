@@ -1,12 +1,16 @@
 //! The words that every other module speaks: what tasks.toml can say, what a run resolves to, what AWS was found to hold, and what
 //! will be written. Data only: no decision is made and nothing outside is touched here.
 
+mod ecs_task;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
+
+pub use ecs_task::{EcsContainer, EcsTask, ExecAgent, Overridden};
 
 // ---------------------------------------------------------------------------------------------------------------- places
 
@@ -204,6 +208,7 @@ pub struct ImageSpec {
 
 /// What a task's `image` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a run has one of them")]
 pub enum ImageChoice {
     /// An `[images.X]`: build it, unless its content tag exists.
     Build(ImageSpec),
@@ -352,6 +357,19 @@ pub struct Selection {
     pub arguments: Vec<String>,
     /// Whether the variable CI is set and not empty, `0` or `false`.
     pub ci: bool,
+}
+
+/// An environment with everything that tasks.toml and the flags say about it, without a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolvedEnvironment {
+    /// Its name and who chose it.
+    pub name: Sourced<String>,
+    /// What runs its tasks.
+    pub runner: Sourced<Runner>,
+    /// Whether what is written there needs its name typed, or `--yes`.
+    pub protected: bool,
+    /// Its keys over those of `[defaults]`, with profile and region of the command line.
+    pub settings: Settings,
 }
 
 /// A task with everything that tasks.toml and the flags say about it in one environment.
@@ -507,6 +525,13 @@ pub struct LogLocation {
     pub container: String,
 }
 
+impl LogLocation {
+    /// The stream of an ECS task.
+    pub fn stream(&self, task: &str) -> String {
+        format!("{}/{}/{}", self.prefix, self.container, task.rsplit('/').next().unwrap_or(task))
+    }
+}
+
 /// One line of the plan as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlanLine {
@@ -589,76 +614,6 @@ impl fmt::Display for Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         serializer.collect_str(self)
-    }
-}
-
-/// A container of an ECS task, as DescribeTasks tells it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EcsContainer {
-    /// Its name.
-    pub name: String,
-    /// PENDING, RUNNING, STOPPED, …
-    pub last_status: Option<String>,
-    /// Absent when it never started or was lost.
-    pub exit_code: Option<i32>,
-    /// Why it stopped or could not start.
-    pub reason: Option<String>,
-    /// `sha256:…`
-    pub image_digest: Option<String>,
-    /// The container's id on its host; a session is named by it.
-    pub runtime_id: Option<String>,
-    /// The agent of ECS Exec in this container, where the ECS task was started with it.
-    pub exec_agent: Option<ExecAgent>,
-}
-
-/// The managed agent ExecuteCommandAgent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ExecAgent {
-    /// PENDING, RUNNING or STOPPED.
-    pub last_status: String,
-    /// Why it is STOPPED.
-    pub reason: Option<String>,
-}
-
-/// One execution of a task in a cluster, as DescribeTasks tells it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "ECS's own field names")]
-pub struct EcsTask {
-    pub arn: String,
-    pub task_definition_arn: Option<String>,
-    pub last_status: Option<String>,
-    pub desired_status: Option<String>,
-    pub started_by: Option<String>,
-    pub stop_code: Option<String>,
-    pub stopped_reason: Option<String>,
-    /// Whether it was started with ECS Exec.
-    pub exec_enabled: bool,
-    pub containers: Vec<EcsContainer>,
-    /// `linux/amd64` or `linux/arm64`, from the attribute `ecs.cpu-architecture`.
-    pub platform: Option<String>,
-    pub created_at: Option<Timestamp>,
-    pub pull_started_at: Option<Timestamp>,
-    pub pull_stopped_at: Option<Timestamp>,
-    pub started_at: Option<Timestamp>,
-    pub execution_stopped_at: Option<Timestamp>,
-    pub stopping_at: Option<Timestamp>,
-    pub stopped_at: Option<Timestamp>,
-}
-
-impl EcsTask {
-    /// The id: the last segment of the ARN.
-    pub fn id(&self) -> &str {
-        self.arn.rsplit('/').next().unwrap_or(&self.arn)
-    }
-
-    /// The container of that name.
-    pub fn container(&self, name: &str) -> Option<&EcsContainer> {
-        self.containers.iter().find(|it| it.name == name)
-    }
-
-    /// Whether ECS says that it is over.
-    pub fn is_stopped(&self) -> bool {
-        matches!(self.last_status.as_deref(), Some("STOPPED" | "DELETED"))
     }
 }
 

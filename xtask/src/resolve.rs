@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::config::{Layers, WrongSize, impossible_fargate_size, suggest, values};
 use crate::error::{Error, Problem, Result};
 use crate::model::{
-    Config, EnvironmentSpec, ImageChoice, ImageSpec, OnInterrupt, Origin, ResolvedTask, Runner, Selection, Settings,
-    Sourced, TaskSpec,
+    Config, EnvironmentSpec, ImageChoice, ImageSpec, OnInterrupt, Origin, ResolvedEnvironment, ResolvedTask, Runner,
+    Selection, Settings, Sourced, TaskSpec,
 };
 
 /// From launch to RUNNING, unless written.
@@ -66,6 +66,23 @@ pub fn resolve(config: &Config, selection: &Selection) -> Result<ResolvedTask> {
     })
 }
 
+/// What the environment says alone, for what concerns no single task. Only `environment`, `profile` and `region` of the selection count.
+pub fn environment_itself(config: &Config, selection: &Selection) -> Result<ResolvedEnvironment> {
+    let (environment, chosen) = choose_environment(config, selection).map_err(Problem::refused)?;
+    let layers = Layers::new(config, Some(environment), None);
+    let runner = layers.get(|it| &it.runner).cloned().unwrap_or(Sourced::default(Runner::Ecs));
+    let mut settings = layers.merged();
+    lay_over(&mut settings.profile, &selection.profile);
+    lay_over(&mut settings.region, &selection.region);
+    let protected = settings.protected.as_ref().is_some_and(|it| it.value);
+    Ok(ResolvedEnvironment { name: chosen, runner, protected, settings })
+}
+
+/// Whether tasks.toml lets a task run in an environment.
+pub fn may_run(task: &TaskSpec, environment: &str) -> bool {
+    task.environments.as_ref().is_none_or(|it| it.value.iter().any(|it| it == environment))
+}
+
 fn find_task<'a>(config: &'a Config, selection: &Selection) -> Result<&'a TaskSpec, Problem> {
     let name = selection.task.as_str();
     config.tasks.iter().find(|it| it.name.value == name).ok_or_else(|| {
@@ -86,16 +103,107 @@ pub fn environment_settings(config: &Config, selection: &Selection) -> Result<(S
         let span = settings.runner.as_ref().and_then(Sourced::span);
         return Err(Problem::new(message).at(span).hint("choose another environment with -e").refused());
     }
-    if let (Some(flag), Some(region)) = (&selection.region, &settings.region)
-        && settings.protected.as_ref().is_some_and(|it| it.value)
-        && flag.value != region.value
-    {
-        let message = format!("`{}` is protected and is in {}, not in {}", chosen.value, region.value, flag.value);
-        return Err(Problem::new(message).at(region.span()).hint("leave --region out").refused());
+    if let Some(problem) = other_region(&settings, selection, &chosen.value) {
+        return Err(problem.refused());
     }
     lay_over(&mut settings.profile, &selection.profile);
     lay_over(&mut settings.region, &selection.region);
     Ok((chosen, settings))
+}
+
+/// An environment without a task: where the ECS tasks of its tasks are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// Its name and who chose it.
+    pub name: Sourced<String>,
+    /// Usually one; any key may differ from task to task.
+    pub places: Vec<Place>,
+}
+
+/// A cluster and the way to it, with the tasks that run there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The cluster.
+    pub cluster: Sourced<String>,
+    /// `region`, `profile`, `account`, `endpoint_url` and `protected`; everything else is left out.
+    pub settings: Settings,
+    /// In the order of tasks.toml.
+    pub tasks: Vec<PlacedTask>,
+}
+
+/// A task that runs in a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedTask {
+    /// Its name in tasks.toml.
+    pub name: String,
+    /// As tasks.toml has it now.
+    pub timeout: Option<Duration>,
+}
+
+/// Decides where the ECS tasks of an environment are to be found. The error's spans point into the file that the config was read from.
+pub fn environment(config: &Config, selection: &Selection) -> Result<Environment> {
+    let (environment, name) = choose_environment(config, selection).map_err(|it| Error::all_refused(vec![it]))?;
+    let mut places: Vec<Place> = Vec::new();
+    let mut without_cluster = None;
+    let allowed = |it: &&TaskSpec| it.environments.as_ref().is_none_or(|it| it.value.contains(&name.value));
+    for task in config.tasks.iter().filter(allowed) {
+        let merged = Layers::new(config, Some(environment), Some(task)).merged();
+        if merged.runner.as_ref().is_some_and(|it| it.value != Runner::Ecs) {
+            continue;
+        }
+        let Some(cluster) = merged.cluster else {
+            without_cluster.get_or_insert(task);
+            continue;
+        };
+        let mut settings = Settings {
+            region: merged.region,
+            profile: merged.profile,
+            account: merged.account,
+            endpoint_url: merged.endpoint_url,
+            protected: merged.protected,
+            ..Settings::default()
+        };
+        if let Some(problem) = other_region(&settings, selection, &name.value) {
+            return Err(problem.refused());
+        }
+        lay_over(&mut settings.profile, &selection.profile);
+        lay_over(&mut settings.region, &selection.region);
+        let placed = PlacedTask { name: task.name.value.clone(), timeout: merged.timeout.map(|it| it.value) };
+        let is_there = |it: &&mut Place| it.cluster.value == cluster.value && same_way(&it.settings, &settings);
+        match places.iter_mut().find(is_there) {
+            Some(place) => place.tasks.push(placed),
+            None => places.push(Place { cluster, settings, tasks: vec![placed] }),
+        }
+    }
+    if !places.is_empty() {
+        return Ok(Environment { name, places });
+    }
+    let problem = match without_cluster {
+        Some(_) => Problem::new(format!("the environment `{}` has no `cluster`", name.value))
+            .hint("set `cluster` in the environment"),
+        None => {
+            Problem::new(format!("no task runs on ECS in `{}`", name.value)).hint("choose another environment with -e")
+        }
+    };
+    Err(problem.at(environment.name.span()).refused())
+}
+
+/// Whether both lead to the same account and region in the same way, wherever that is written.
+fn same_way(one: &Settings, other: &Settings) -> bool {
+    let value = |it: &Option<Sourced<String>>| it.as_ref().map(|it| it.value.clone());
+    let way = |it: &Settings| [value(&it.region), value(&it.profile), value(&it.account), value(&it.endpoint_url)];
+    way(one) == way(other)
+}
+
+/// A protected environment is in its region and nowhere else.
+fn other_region(settings: &Settings, selection: &Selection, environment: &str) -> Option<Problem> {
+    let (flag, region) = (selection.region.as_ref()?, settings.region.as_ref()?);
+    let protected = settings.protected.as_ref().is_some_and(|it| it.value);
+    if !protected || flag.value == region.value {
+        return None;
+    }
+    let message = format!("`{environment}` is protected and is in {}, not in {}", region.value, flag.value);
+    Some(Problem::new(message).at(region.span()).hint("leave --region out"))
 }
 
 /// The environment, and who chose it.
@@ -108,12 +216,19 @@ fn choose_environment<'a>(
     let chosen = match (&selection.environment, &config.default_environment, config.environments.as_slice()) {
         (Some(chosen), ..) | (None, Some(chosen), _) => chosen.clone(),
         (None, None, [only]) => Sourced::default(only.name.value.clone()),
+        (None, None, []) if selection.task.is_empty() => return Err(Problem::new("no environment").hint(NONE)),
         (None, None, []) => {
-            return Err(Problem::new(format!("no environment to run `{}` in", selection.task)).hint(NONE));
+            let what = if selection.task.is_empty() {
+                "no environment".to_owned()
+            } else {
+                format!("no environment to run `{}` in", selection.task)
+            };
+            return Err(Problem::new(what).hint(NONE));
         }
         (None, None, several) => {
             let names: Vec<&str> = several.iter().map(|it| it.name.value.as_str()).collect();
-            return Err(Problem::new(format!("no environment is given for `{}`", selection.task)).hint(format!(
+            let whose = if selection.task.is_empty() { String::new() } else { format!(" for `{}`", selection.task) };
+            return Err(Problem::new(format!("no environment is given{whose}")).hint(format!(
                 "choose one with -e, or set `default-environment`; environments: {}",
                 suggest::list(&names)
             )));
@@ -206,12 +321,8 @@ impl Resolving<'_> {
             settings.memory = None;
         }
         if self.runner == Runner::Ecs {
-            if let (Some(flag), Some(region)) = (&selection.region, &settings.region)
-                && settings.protected.as_ref().is_some_and(|it| it.value)
-                && flag.value != region.value
-            {
-                let message = format!("`{environment}` is protected and is in {}, not in {}", region.value, flag.value);
-                self.refuse(Problem::new(message).at(region.span()).hint("leave --region out"));
+            if let Some(problem) = other_region(settings, selection, environment) {
+                self.refuse(problem);
             }
             lay_over(&mut settings.profile, &selection.profile);
             lay_over(&mut settings.region, &selection.region);

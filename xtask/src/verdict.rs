@@ -16,6 +16,36 @@ pub enum OurDoing {
     Signal(u8),
 }
 
+impl OurDoing {
+    /// What StopTask is told, and ECS repeats as `stoppedReason`: by it a later `attach` knows why it was stopped. `detail`: the time
+    /// that passed, or the signal's name.
+    pub fn reason(self, detail: &str) -> String {
+        match self {
+            OurDoing::TimedOut => format!("{TIMED_OUT}{detail} passed"),
+            OurDoing::StartTimedOut => format!("{NOT_RUNNING}{detail}"),
+            OurDoing::Signal(_) => format!("{INTERRUPTED}{detail}"),
+        }
+    }
+
+    /// What a process that is not there any more did, by the reason that it left.
+    pub fn of_reason(task: &EcsTask) -> Option<OurDoing> {
+        let reason = task.stopped_reason.as_deref().filter(|_| task.stop_code.as_deref() == Some("UserInitiated"))?;
+        match reason {
+            _ if reason.starts_with(TIMED_OUT) => Some(OurDoing::TimedOut),
+            _ if reason.starts_with(NOT_RUNNING) => Some(OurDoing::StartTimedOut),
+            _ => match reason.strip_prefix(INTERRUPTED)? {
+                "SIGINT" => Some(OurDoing::Signal(2)),
+                "SIGTERM" => Some(OurDoing::Signal(15)),
+                _ => None,
+            },
+        }
+    }
+}
+
+const TIMED_OUT: &str = "xtask: timeout of ";
+const NOT_RUNNING: &str = "xtask: not RUNNING after ";
+const INTERRUPTED: &str = "xtask: interrupted by ";
+
 /// The judgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
@@ -209,6 +239,29 @@ mod tests {
                 (outcome, exit_code),
                 "{stop_code:?} {code:?} {reason} {ours:?}"
             );
+        }
+    }
+
+    #[test]
+    fn the_reason_tells_a_later_process_what_was_done() {
+        for (ours, detail) in [
+            (OurDoing::TimedOut, "15m"),
+            (OurDoing::StartTimedOut, "10m"),
+            (OurDoing::Signal(2), "SIGINT"),
+            (OurDoing::Signal(15), "SIGTERM"),
+        ] {
+            let mut task = stopped(Some("UserInitiated"), Some(143), "");
+            task.stopped_reason = Some(ours.reason(detail));
+            assert_eq!(OurDoing::of_reason(&task), Some(ours));
+            // It had ended by itself before the stop reached it: the reason is ECS's own then, but the stop code decides.
+            task.stop_code = Some("EssentialContainerExited".to_owned());
+            assert_eq!(OurDoing::of_reason(&task), None);
+        }
+        let mut task = stopped(Some("UserInitiated"), Some(143), "");
+        for reason in ["xtask: stopped by arn:aws:iam::111122223333:user/alice", "deploying", "xtask: interrupted by x"]
+        {
+            task.stopped_reason = Some(reason.to_owned());
+            assert_eq!(OurDoing::of_reason(&task), None, "{reason}");
         }
     }
 

@@ -1,8 +1,6 @@
 //! The built binary, run as its users run it: whole stdout, stderr and exit codes. What a job does in detail is tested beside
 //! the job.
 
-#![expect(clippy::disallowed_methods, reason = "the binary under test is a process")]
-
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

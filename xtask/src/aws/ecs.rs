@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use aws_sdk_ecs::types::{DesiredStatus, TaskDefinitionField, TaskField};
+use aws_sdk_ecs::types::{ClusterField, DesiredStatus, TaskDefinitionField, TaskField};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
@@ -14,7 +14,7 @@ use aws_smithy_types::date_time::DateTime;
 use serde_json::Value;
 
 use super::{Aws, AwsError};
-use crate::model::{EcsContainer, EcsTask, ExecAgent, Timestamp};
+use crate::model::{EcsContainer, EcsTask, ExecAgent, Overridden, Timestamp};
 
 /// An entry of `failures[]`: the call was accepted and this part of it did not happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -237,6 +237,24 @@ impl Aws {
             .map_err(|it| AwsError::new("StopTask", it))
     }
 
+    /// The entry of DescribeClusters with its configuration and settings, verbatim. `None`: there is no such cluster.
+    pub async fn describe_cluster(&self, cluster: &str) -> Result<Option<Value>, AwsError> {
+        let body = CapturedBody::default();
+        self.ecs
+            .describe_clusters()
+            .clusters(cluster)
+            .include(ClusterField::Configurations)
+            .include(ClusterField::Settings)
+            .customize()
+            .interceptor(body.clone())
+            .send()
+            .await
+            .map_err(|it| AwsError::new("DescribeClusters", it))?;
+        let mut answer = body.json("DescribeClusters")?;
+        let clusters = answer.get_mut("clusters").and_then(Value::as_array_mut);
+        Ok(clusters.and_then(|it| it.drain(..).next()))
+    }
+
     /// The names of the region's clusters, for a hint: empty where they cannot be listed.
     pub async fn cluster_names(&self) -> Vec<String> {
         let Ok(answer) = self.ecs.list_clusters().send().await else { return Vec::new() };
@@ -294,7 +312,7 @@ impl Intercept for CapturedBody {
     }
 }
 
-fn failure(failure: aws_sdk_ecs::types::Failure) -> Failure {
+pub(super) fn failure(failure: aws_sdk_ecs::types::Failure) -> Failure {
     Failure {
         arn: failure.arn,
         reason: failure.reason.unwrap_or_else(|| "no reason given".to_owned()),
@@ -311,8 +329,8 @@ fn ecs_task(task: aws_sdk_ecs::types::Task) -> Option<EcsTask> {
         last_status: task.last_status,
         desired_status: task.desired_status,
         started_by: task.started_by,
-        stop_code: task.stop_code.map(|it| it.as_str().to_owned()),
-        stopped_reason: task.stopped_reason,
+        stop_code: said(task.stop_code.map(|it| it.as_str().to_owned())),
+        stopped_reason: said(task.stopped_reason),
         exec_enabled: task.enable_execute_command,
         containers: task
             .containers
@@ -322,7 +340,7 @@ fn ecs_task(task: aws_sdk_ecs::types::Task) -> Option<EcsTask> {
                 name: it.name.unwrap_or_default(),
                 last_status: it.last_status,
                 exit_code: it.exit_code,
-                reason: it.reason,
+                reason: said(it.reason),
                 image_digest: it.image_digest,
                 runtime_id: it.runtime_id,
                 exec_agent: it.managed_agents.unwrap_or_default().into_iter().find_map(exec_agent),
@@ -332,6 +350,8 @@ fn ecs_task(task: aws_sdk_ecs::types::Task) -> Option<EcsTask> {
             "arm64" => "linux/arm64".to_owned(),
             _ => "linux/amd64".to_owned(),
         }),
+        tags: task.tags.unwrap_or_default().into_iter().filter_map(|it| Some((it.key?, it.value?))).collect(),
+        overridden: task.overrides.and_then(|it| it.container_overrides?.into_iter().find_map(overridden)),
         created_at: timestamp(task.created_at),
         pull_started_at: timestamp(task.pull_started_at),
         pull_stopped_at: timestamp(task.pull_stopped_at),
@@ -346,6 +366,20 @@ fn exec_agent(agent: aws_sdk_ecs::types::ManagedAgent) -> Option<ExecAgent> {
     let is_it = agent.name.is_some_and(|it| it == aws_sdk_ecs::types::ManagedAgentName::ExecuteCommandAgent);
     let last_status = agent.last_status.unwrap_or_default();
     is_it.then_some(ExecAgent { last_status, reason: agent.reason })
+}
+
+/// An empty text says as little as none.
+fn said(text: Option<String>) -> Option<String> {
+    text.filter(|it| !it.trim().is_empty())
+}
+
+fn overridden(container: aws_sdk_ecs::types::ContainerOverride) -> Option<Overridden> {
+    let variables = container.environment.unwrap_or_default().into_iter();
+    Some(Overridden {
+        container: container.name?,
+        command: container.command.filter(|it| !it.is_empty()),
+        variables: variables.filter_map(|it| Some((it.name?, it.value?))).collect(),
+    })
 }
 
 fn timestamp(time: Option<DateTime>) -> Option<Timestamp> {

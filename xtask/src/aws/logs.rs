@@ -24,6 +24,17 @@ pub enum LogRead {
 impl Aws {
     /// The page behind a token, or the first page.
     pub async fn log_page(&self, group: &str, stream: &str, token: Option<String>) -> Result<LogRead, AwsError> {
+        self.log_page_from(group, stream, token, None).await
+    }
+
+    /// The same of the events from a time on; the time goes with each token that it gave.
+    pub async fn log_page_from(
+        &self,
+        group: &str,
+        stream: &str,
+        token: Option<String>,
+        from: Option<Timestamp>,
+    ) -> Result<LogRead, AwsError> {
         let answer = self
             .logs
             .get_log_events()
@@ -31,6 +42,7 @@ impl Aws {
             .log_stream_name(stream)
             .start_from_head(true)
             .set_next_token(token)
+            .set_start_time(from.map(|it| it.0))
             .send()
             .await
             .map_err(|it| AwsError::new("GetLogEvents", it));

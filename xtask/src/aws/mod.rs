@@ -33,6 +33,7 @@ pub mod connect;
 pub mod ecr;
 pub mod ecs;
 pub mod logs;
+pub mod revisions;
 pub mod session;
 pub mod sign;
 pub mod trace;
@@ -56,6 +57,7 @@ pub struct AwsOptions {
 #[derive(Debug, Clone)]
 pub struct Aws {
     config: SdkConfig,
+    options: AwsOptions,
     trace: Option<trace::Trace>,
     /// The region in use.
     pub region: Sourced<String>,
@@ -74,6 +76,7 @@ impl Aws {
     ///
     /// Fails, as a refusal, when no region is known.
     pub async fn connect(options: AwsOptions) -> Result<Aws, Error> {
+        let kept = options.clone();
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
         if let Some(profile) = &options.profile {
             loader = loader.profile_name(&profile.value);
@@ -117,6 +120,7 @@ impl Aws {
             logs: aws_sdk_cloudwatchlogs::Client::from_conf(traced!(logs, trace).build()),
             sts: aws_sdk_sts::Client::from_conf(traced!(sts, trace).build()),
             config,
+            options: kept,
             trace,
             region,
             endpoint_url,
@@ -132,6 +136,20 @@ impl Aws {
             self.logs = aws_sdk_cloudwatchlogs::Client::from_conf(traced!(logs, self.trace).build());
         }
         self
+    }
+
+    /// The same for a follower, which tries again by itself, for hours if it must, and wants to hear of each fault.
+    pub fn without_retries(mut self) -> Aws {
+        let ecs = self.ecs.config().to_builder().retry_config(RetryConfig::disabled());
+        self.ecs = aws_sdk_ecs::Client::from_conf(ecs.build());
+        let logs = self.logs.config().to_builder().retry_config(RetryConfig::disabled());
+        self.logs = aws_sdk_cloudwatchlogs::Client::from_conf(logs.build());
+        self
+    }
+
+    /// The same with credentials from their source: files that somebody has renewed are read again.
+    pub async fn renewed(&self) -> Result<Aws, Error> {
+        Aws::connect(self.options.clone()).await
     }
 
     /// Who calls: account and ARN.
@@ -192,6 +210,7 @@ pub struct AwsError {
 }
 
 impl AwsError {
+    #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
     pub(crate) fn new<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> AwsError
     where
         E: ProvideErrorMetadata + StdError + 'static,
@@ -247,6 +266,18 @@ impl AwsError {
             Effect::Throttled | Effect::Unknown => true,
             Effect::NotSent => !self.message.contains("credential") && !self.message.contains("identity"),
             Effect::None => false,
+        }
+    }
+
+    /// Whether the credentials are to blame: expired, or not to be had.
+    pub fn is_credentials(&self) -> bool {
+        const CODES: [&str; 3] = ["UnrecognizedClientException", "InvalidClientTokenId", "InvalidIdentityToken"];
+        match &self.code {
+            Some(code) => code.contains("Expired") || CODES.contains(&code.as_str()),
+            None => {
+                self.effect == Effect::NotSent
+                    && (self.message.contains("credential") || self.message.contains("identity"))
+            }
         }
     }
 

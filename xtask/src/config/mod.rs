@@ -9,6 +9,7 @@ mod fargate;
 mod keys;
 mod layers;
 mod reader;
+pub mod schema;
 pub mod suggest;
 mod syntax;
 pub mod values;

@@ -38,7 +38,10 @@ fn unmark(marked: &str) -> (String, Vec<Span>) {
 
 /// The problems as text: what is marked, the message, the hint.
 fn problems(text: &str) -> Vec<(String, String, String)> {
-    let Err(error) = parse(&source(text)) else { return Vec::new() };
+    let Err(error) = parse(&source(text)) else {
+        schema::tests::takes(text);
+        return Vec::new();
+    };
     assert!(error.source.is_some());
     assert_eq!(error.exit_code(), 2);
     assert!(error.problems.is_sorted_by_key(|it| it.span), "in the order of the file: {:?}", error.problems);
@@ -59,6 +62,7 @@ fn assert_alone(marked: &str, message: &str, hint: &str) {
     assert_eq!(found, [(message, Some(hint).filter(|it| !it.is_empty()))], "{marked}");
     assert_eq!(error.problems[0].span, spans.first().copied(), "{marked}");
     assert_eq!(spans.len(), 1, "a test marks one token: {marked}");
+    schema::tests::rejects(&text, message);
 }
 
 #[test]
@@ -236,6 +240,8 @@ fn every_key_of_the_table_is_read_in_each_of_its_layers_and_refuses_another_type
             let found: Vec<_> =
                 problems(&file).into_iter().filter(|it| !it.1.contains("the environment `e2` has no")).collect();
             assert!(found.is_empty(), "{file}\n{found:?}");
+            schema::tests::takes(&file);
+            schema::tests::rejects(&file_with(key, layer, "[[0.5]]"), "a list of lists");
 
             let file = file_with(key, layer, "1979-05-27");
             let found = problems(&file);

@@ -18,6 +18,7 @@ mod launch;
 mod lines;
 mod logs;
 mod overrides;
+mod places;
 mod secrecy;
 mod sidecars;
 mod sizes;
@@ -30,14 +31,16 @@ pub use definition::chosen_container;
 pub use finish::{HASH_LABEL, definition_with_image};
 pub use launch::primary;
 pub use lines::duration;
-pub use overrides::words;
+pub use overrides::{COMMIT, RUN_BY, RUN_ID, words};
+pub use places::{ecr_host, guard_places, partition, partition_of};
 pub use secrecy::{shown, shown_value, without_url_password};
 pub use sizes::fargate_size_hint;
+pub use tags::{CI_JOB_TAG, TIMEOUT_TAG};
 
 use serde_json::Value;
 
 use crate::error::{Error, Problem, Result};
-use crate::model::{Facts, Identity, Origin, Plan, ResolvedTask};
+use crate::model::{Facts, Identity, Origin, Plan, ResolvedTask, Settings};
 
 /// What every decision here needs, and where it leaves what is not its value.
 struct Planner<'a> {
@@ -71,7 +74,7 @@ impl<'a> Planner<'a> {
 
 /// Decides everything, or says everything that is in the way.
 pub fn plan(task: &ResolvedTask, facts: &Facts) -> Result<Plan> {
-    guard_account(task, &facts.identity)?;
+    guard_account(&task.environment.value, &task.settings, &facts.identity)?;
     refuse_windows(task, facts)?;
     let container = chosen_container(task, &facts.base)?;
     let mut planner =
@@ -135,14 +138,14 @@ pub fn plan(task: &ResolvedTask, facts: &Facts) -> Result<Plan> {
 }
 
 /// The credentials at hand must belong to the account that tasks.toml names: the last look before anything can be written.
-pub fn guard_account(task: &ResolvedTask, identity: &Identity) -> Result<()> {
-    let Some(account) = &task.settings.account else { return Ok(()) };
-    if account.value == identity.account {
-        return Ok(());
-    }
+pub fn guard_account(environment: &str, settings: &Settings, identity: &Identity) -> Result<()> {
+    let account = match &settings.account {
+        Some(account) if account.value != identity.account => account,
+        _ => return places::guard_accounts(settings, &identity.account),
+    };
     Err(Problem::new(format!(
-        "`{}` is in account {}, but the credentials are for account {} (`{}`)",
-        task.environment.value, account.value, identity.account, identity.arn
+        "`{environment}` is in account {}, but the credentials are for account {} (`{}`)",
+        account.value, identity.account, identity.arn
     ))
     .at(account.span())
     .hint(format!("use credentials for {}: --profile, AWS_PROFILE or `profile`", account.value))

@@ -5,14 +5,20 @@ use serde_json::{Map, Value, json};
 
 use super::definition::Derived;
 use super::sizes::Sizes;
-use super::{Planner, console, tags};
+use super::{Planner, console, places, tags};
 use crate::error::Problem;
 use crate::model::{Origin, Sourced};
 
 /// ECS's limit for the JSON of all overrides.
 const MOST: usize = 8192;
 /// The variables that this tool sets: StopTask deletes an ECS task's tags, so the container keeps them, too.
-pub(super) const OURS: &[&str] = &["XTASK_RUN_ID", "XTASK_RUN_BY", "XTASK_COMMIT"];
+pub(super) const OURS: &[&str] = &[RUN_ID, RUN_BY, COMMIT];
+/// The variable with the run's id.
+pub const RUN_ID: &str = "XTASK_RUN_ID";
+/// The variable with the caller's ARN.
+pub const RUN_BY: &str = "XTASK_RUN_BY";
+/// The variable with the commit, `+dirty` behind it where the work tree differed.
+pub const COMMIT: &str = "XTASK_COMMIT";
 
 /// The roles by ARN.
 #[derive(Debug, Default)]
@@ -40,9 +46,9 @@ pub(super) fn overrides(planner: &mut Planner<'_>, derived: &Derived, sizes: &Si
     }
     let mut variables: Vec<(String, String)> =
         derived.variables.iter().map(|(name, it)| (name.clone(), it.value.clone())).collect();
-    variables.push((OURS[0].to_owned(), facts.run_id.clone()));
-    variables.push((OURS[1].to_owned(), facts.identity.arn.clone()));
-    variables.extend(tags::commit(facts).map(|it| (OURS[2].to_owned(), it)));
+    variables.push((RUN_ID.to_owned(), facts.run_id.clone()));
+    variables.push((RUN_BY.to_owned(), facts.identity.arn.clone()));
+    variables.extend(tags::commit(facts).map(|it| (COMMIT.to_owned(), it)));
     let environment = variables.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
     container.insert("environment".to_owned(), Value::Array(environment));
     for (key, value) in [
@@ -120,14 +126,8 @@ pub(super) fn secret_arn(planner: &Planner<'_>, reference: &str) -> String {
     )
 }
 
-/// `aws`, `aws-cn` or `aws-us-gov`: the caller's ARN has it.
 fn partition<'a>(planner: &Planner<'a>) -> &'a str {
-    match planner.facts.identity.arn.split(':').nth(1).filter(|it| !it.is_empty()) {
-        Some(partition) => partition,
-        None if planner.facts.region.value.starts_with("cn-") => "aws-cn",
-        None if planner.facts.region.value.starts_with("us-gov-") => "aws-us-gov",
-        None => "aws",
-    }
+    places::partition(&planner.facts.identity, &planner.facts.region.value)
 }
 
 /// How near to the run a value was written: what is nearer wins.

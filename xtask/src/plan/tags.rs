@@ -6,6 +6,10 @@ use super::Planner;
 use crate::error::Problem;
 use crate::model::{Facts, Sourced};
 
+/// The tag with the timeout in seconds. Only who follows an ECS task enforces it; others see by it that nobody does.
+pub const TIMEOUT_TAG: &str = "xtask:timeout";
+/// The tag with the page of the CI job.
+pub const CI_JOB_TAG: &str = "xtask:ci-job";
 /// ECS's limit for a resource.
 const MOST: usize = 50;
 
@@ -28,7 +32,8 @@ pub(super) fn tags(planner: &mut Planner<'_>) -> Vec<Value> {
     tags.push(tag("xtask:run", &clean(&facts.run_id)));
     tags.push(tag("xtask:by", &clean(&facts.identity.arn)));
     tags.extend(commit(facts).map(|it| tag("xtask:commit", &clean(&it))));
-    tags.extend(facts.ci_job.iter().map(|it| tag("xtask:ci-job", &clean(it))));
+    tags.extend(facts.ci_job.iter().map(|it| tag(CI_JOB_TAG, &clean(it))));
+    tags.extend(planner.task.timeout.iter().map(|it| tag(TIMEOUT_TAG, &it.value.as_secs().to_string())));
     let n_ours = tags.len();
     for (key, value) in &planner.task.settings.tags {
         planner.problems.extend(tag_problem(key, value));

@@ -1,6 +1,7 @@
 //! Drives the state machine of `follow`: makes the calls that it asks for and hands their answers back, with signals and time. Every
 //! call is a future that lives on until it is answered; none is dropped because something else happened first.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -8,10 +9,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::aws::logs::LogRead;
-use crate::aws::{Aws, AwsError, ecs::Described};
+use crate::aws::{Aws, AwsError, Effect, ecs::Described};
 use crate::event::Event;
-use crate::follow::{Action, Fact, Finish, Follow, How, Target};
-use crate::model::{LogEvent, LogLocation};
+use crate::follow::{Action, Fact, Finish, Follow, Target, Trouble};
+use crate::model::{LogEvent, LogLocation, Timestamp};
 use crate::tools::signals::Signals;
 use crate::ui::Ui;
 
@@ -27,54 +28,132 @@ pub async fn follow(
     signals: &mut Signals,
     signal: Option<u8>,
 ) -> Finish {
-    let logs_aws = aws.clone().with_logs_region(&logs.region);
-    let task_id = target.arn.rsplit('/').next().unwrap_or_default();
-    let stream = format!("{}/{}/{task_id}", logs.prefix, logs.container);
-    let (arn, container) = (target.arn.clone(), target.container.clone());
-    let clock = Clock { start: Instant::now(), speed: aws.speed };
+    let driver = Driver::new(aws, ui, cluster, &target, Some(logs));
+    driver.run(Follow::new(target), signals, signal).await
+}
 
-    let mut machine = Follow::new(target);
-    let (mut describe, mut read, mut stop, mut print): (Call, Call, Call, Call) = (None, None, None, None);
-    let mut actions = machine.on(signal.map_or(Fact::Tick, Fact::Signal), clock.now());
-    loop {
-        for action in actions {
-            match action {
-                Action::Describe => describe = Some(Box::pin(describe_once(aws, cluster, &arn))),
-                Action::ReadLog(token) => {
-                    read = Some(Box::pin(read_once(&logs_aws, &logs.group, &stream, token)));
-                }
-                Action::Stop(reason) => stop = Some(Box::pin(stop_once(aws, cluster, &arn, reason))),
-                Action::Tell(event) => ui.emit(event),
-                Action::Print(events) => {
-                    let lines = events.into_iter().map(|it| line(it, &container)).collect();
-                    print = Some(Box::pin(async move {
-                        ui.log(lines).await;
-                        Fact::Printed
-                    }));
-                }
-                Action::Finish(finish) => return *finish,
-            }
+/// Asks ECS to stop an ECS task and waits for its end, or until a signal says not to wait.
+pub async fn stop(aws: &Aws, ui: &Ui, cluster: &str, target: Target, reason: String, signals: &mut Signals) -> Finish {
+    let driver = Driver::new(aws, ui, cluster, &target, None);
+    driver.run(Follow::stopping(target, reason), signals, None).await
+}
+
+/// What the calls need.
+struct Driver<'a> {
+    /// Made anew when the credentials have expired.
+    aws: RefCell<Aws>,
+    ui: &'a Ui,
+    cluster: &'a str,
+    arn: String,
+    container: String,
+    logs: Option<&'a LogLocation>,
+    stream: String,
+    clock: Clock,
+}
+
+impl<'a> Driver<'a> {
+    fn new(aws: &Aws, ui: &'a Ui, cluster: &'a str, target: &Target, logs: Option<&'a LogLocation>) -> Driver<'a> {
+        Driver {
+            aws: RefCell::new(for_following(aws.clone(), logs)),
+            ui,
+            cluster,
+            arn: target.arn.clone(),
+            container: target.container.clone(),
+            logs,
+            stream: logs.map(|it| it.stream(&target.arn)).unwrap_or_default(),
+            clock: Clock { start: Instant::now(), speed: aws.speed },
         }
-        let fact = tokio::select! {
-            // Signals first: a flood of output must not make them wait.
-            biased;
-            signal = signals.next() => Fact::Signal(signal),
-            fact = pending(&mut stop) => fact,
-            fact = pending(&mut describe) => fact,
-            fact = pending(&mut print) => fact,
-            fact = pending(&mut read) => fact,
-            () = clock.sleep_until(machine.wake_at()) => Fact::Tick,
-        };
-        actions = machine.on(fact, clock.now());
+    }
+
+    async fn run(&self, mut machine: Follow, signals: &mut Signals, signal: Option<u8>) -> Finish {
+        let (ui, clock) = (self.ui, &self.clock);
+        let (mut describe, mut read, mut stop, mut print): (Call, Call, Call, Call) = (None, None, None, None);
+        let mut actions = machine.on(signal.map_or(Fact::Tick, Fact::Signal), clock.now());
+        loop {
+            for action in actions {
+                match action {
+                    Action::Describe => describe = Some(Box::pin(self.describe())),
+                    Action::ReadLog { token, from } => read = Some(Box::pin(self.read(token, from))),
+                    Action::Stop(reason) => stop = Some(Box::pin(self.stop(reason))),
+                    Action::Tell(event) => ui.emit(event),
+                    Action::Print(events) => {
+                        let lines = events.into_iter().map(|it| line(it, &self.container)).collect();
+                        print = Some(Box::pin(async move {
+                            ui.log(lines).await;
+                            Fact::Printed
+                        }));
+                    }
+                    Action::Finish(finish) => return *finish,
+                }
+            }
+            let fact = tokio::select! {
+                // Signals first: a flood of output must not make them wait.
+                biased;
+                signal = signals.next() => Fact::Signal(signal),
+                fact = pending(&mut stop) => fact,
+                fact = pending(&mut describe) => fact,
+                fact = pending(&mut print) => fact,
+                fact = pending(&mut read) => fact,
+                () = clock.sleep_until(machine.wake_at()) => Fact::Tick,
+            };
+            actions = machine.on(fact, clock.now());
+        }
+    }
+
+    fn client(&self) -> Aws {
+        self.aws.borrow().clone()
+    }
+
+    async fn describe(&self) -> Fact {
+        match self.client().describe_tasks(self.cluster, &[self.arn.clone()]).await {
+            Ok(described) => match described.into_iter().next() {
+                Some((_, Described::Task(task))) => Fact::Described(task),
+                Some((_, Described::Missing(reason))) => Fact::Missing(reason),
+                None => Fact::Missing("MISSING".to_owned()),
+            },
+            Err(error) => Fact::DescribeFailed { trouble: self.trouble(&error).await, cause: error.cause() },
+        }
+    }
+
+    async fn read(&self, token: Option<String>, from: Option<Timestamp>) -> Fact {
+        let group = self.logs.map(|it| it.group.as_str()).unwrap_or_default();
+        match self.client().log_page_from(group, &self.stream, token, from).await {
+            Ok(LogRead::Page(page)) => Fact::Page { events: page.events, next_token: page.next_token },
+            Ok(LogRead::Missing(message)) => Fact::LogMissing(message),
+            Err(error) if error.is("InvalidParameterException") => Fact::LogTokenExpired(error.cause()),
+            Err(error) => Fact::LogFailed { trouble: self.trouble(&error).await, cause: error.cause() },
+        }
+    }
+
+    async fn stop(&self, reason: String) -> Fact {
+        match self.client().stop_task(self.cluster, &self.arn, &reason).await {
+            Ok(()) => Fact::StopAccepted,
+            Err(error) => Fact::StopFailed { trouble: self.trouble(&error).await, cause: error.cause() },
+        }
+    }
+
+    /// What kind of fault it is. Credentials that have expired are asked for again at their source for the next call.
+    async fn trouble(&self, error: &AwsError) -> Trouble {
+        if error.is_credentials() {
+            if let Ok(aws) = self.client().renewed().await {
+                self.aws.replace(for_following(aws, self.logs));
+            }
+            return Trouble::Credentials;
+        }
+        match error.effect {
+            Effect::Throttled => Trouble::Throttled,
+            _ if error.is_transient() => Trouble::Passing,
+            _ => Trouble::Refused,
+        }
     }
 }
 
-/// Whether the ECS task may still run although following has ended.
-pub fn may_run_on(finish: &Finish) -> bool {
-    match finish.how {
-        How::Stopped => false,
-        How::Detached(_) | How::Lost(_) => true,
-    }
+fn for_following(aws: Aws, logs: Option<&LogLocation>) -> Aws {
+    let aws = match logs {
+        Some(logs) => aws.with_logs_region(&logs.region),
+        None => aws,
+    };
+    aws.without_retries()
 }
 
 /// Waits for a call and forgets it once it is answered; forever where there is none.
@@ -87,37 +166,6 @@ async fn pending(call: &mut Call<'_>) -> Fact {
         }
         None => std::future::pending().await,
     }
-}
-
-async fn describe_once(aws: &Aws, cluster: &str, arn: &str) -> Fact {
-    match aws.describe_tasks(cluster, &[arn.to_owned()]).await {
-        Ok(described) => match described.into_iter().next() {
-            Some((_, Described::Task(task))) => Fact::Described(task),
-            Some((_, Described::Missing(reason))) => Fact::Missing(reason),
-            None => Fact::Missing("MISSING".to_owned()),
-        },
-        Err(error) => Fact::DescribeFailed { passing: passing(&error), cause: error.cause() },
-    }
-}
-
-async fn read_once(aws: &Aws, group: &str, stream: &str, token: Option<String>) -> Fact {
-    match aws.log_page(group, stream, token).await {
-        Ok(LogRead::Page(page)) => Fact::Page { events: page.events, next_token: page.next_token },
-        Ok(LogRead::Missing(message)) => Fact::LogMissing(message),
-        Err(error) => Fact::LogFailed { passing: passing(&error), cause: error.cause() },
-    }
-}
-
-async fn stop_once(aws: &Aws, cluster: &str, arn: &str, reason: String) -> Fact {
-    match aws.stop_task(cluster, arn, &reason).await {
-        Ok(()) => Fact::StopAccepted,
-        Err(error) => Fact::StopFailed { passing: passing(&error), cause: error.cause() },
-    }
-}
-
-/// Expired credentials pass too: the SDK asks their source again, and a person may renew them meanwhile.
-fn passing(error: &AwsError) -> bool {
-    error.is_transient() || error.code.as_deref().is_some_and(|it| it.contains("Expired"))
 }
 
 fn line(event: LogEvent, container: &str) -> Event {
@@ -137,7 +185,7 @@ impl Clock {
 
     async fn sleep_until(&self, at: Duration) {
         if at == Duration::MAX {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         tokio::time::sleep_until(self.start + at.div_f64(self.speed)).await;
     }

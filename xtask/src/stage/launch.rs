@@ -30,18 +30,19 @@ pub struct RunningTask {
     pub signal: Option<u8>,
 }
 
-/// Starts the ECS task. `cluster`: as tasks.toml has it.
+/// Starts the ECS task. `cluster`: as tasks.toml has it; `stop_run`: the command line that stops what this run may have started.
 pub async fn launch(
     aws: &Aws,
     ui: &Ui,
     plan: &Plan,
     definition: &TaskDefinition,
     cluster: &str,
+    stop_run: &str,
     signals: &mut Signals,
 ) -> Result<RunningTask> {
     let mut request = plan.run_task.clone();
     request["taskDefinition"] = json!(definition.arn);
-    let mut launch = Launch { aws, ui, plan, cluster, signals, signal: None, unanswered: false };
+    let mut launch = Launch { aws, ui, plan, cluster, stop_run, signals, signal: None, unanswered: false };
     let task = launch.run(&mut request).await?;
     // An emulator's ECS task has no page in AWS's console.
     let console_url = if aws.endpoint_url.is_none() { console_url(&task.arn) } else { None };
@@ -54,6 +55,7 @@ struct Launch<'a> {
     ui: &'a Ui,
     plan: &'a Plan,
     cluster: &'a str,
+    stop_run: &'a str,
     signals: &'a mut Signals,
     signal: Option<u8>,
     /// Whether a RunTask with the present token may have started an ECS task that we do not know.
@@ -153,7 +155,6 @@ impl Launch<'_> {
             return error.done("the task definition is registered, no ECS task was started");
         }
         let started_by = self.plan.run_task.get("startedBy").and_then(Value::as_str).unwrap_or_default();
-        let by_hand = format!("aws ecs list-tasks --cluster {} --started-by {started_by}", self.cluster);
         let mut found = Vec::new();
         for _ in 0..5 {
             found = self.aws.tasks_started_by(self.cluster, started_by).await.unwrap_or_default();
@@ -164,7 +165,8 @@ impl Launch<'_> {
         }
         if found.is_empty() {
             return error.done(format!(
-                "RunTask was sent and not answered; ECS lists no ECS task of this run, but may still start one: `{by_hand}`"
+                "RunTask was sent and not answered; ECS lists no ECS task of this run, but may still start one: `{}` stops it",
+                self.stop_run
             ));
         }
         let mut told = Vec::new();

@@ -24,7 +24,7 @@ use crate::tools::docker::{self, Docker, uninterrupted};
 use crate::tools::{self, Signals};
 use crate::ui::Ui;
 
-pub use destination::{Destination, ecr_host};
+pub use destination::Destination;
 
 /// The platforms that an ECS task can have, as docker names them.
 pub const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];

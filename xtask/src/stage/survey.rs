@@ -7,11 +7,10 @@ use crate::aws::ecr::TagFact;
 use crate::aws::ecs::Described;
 use crate::aws::{Aws, AwsError};
 use crate::error::{Error, Problem, Result};
-use crate::model::{
-    EcsTask, Facts, Identity, ImageChoice, ImageFact, NewestRevision, Origin, ResolvedTask, Sourced, Span,
-};
-use crate::plan::{self, HASH_LABEL};
-use crate::stage::publish::{self, Destination, ImageInputs, ecr_host};
+use crate::model::{EcsTask, Facts, Identity, ImageChoice, ImageFact, NewestRevision, Origin, ResolvedTask, Sourced};
+use crate::ours;
+use crate::plan::{self, HASH_LABEL, ecr_host};
+use crate::stage::publish::{self, Destination, ImageInputs};
 
 /// What the first round found.
 #[derive(Debug)]
@@ -22,19 +21,31 @@ pub struct FirstRound {
     base: Option<Value>,
     newest_revision: Option<NewestRevision>,
     service_tasks: Vec<String>,
+    family_tasks: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// What both rounds found.
+#[derive(Debug)]
+pub struct Surveyed {
+    /// What the plan is decided from.
+    pub facts: Facts,
+    /// The ECS tasks of the family that are not STOPPED.
+    pub alive: Vec<EcsTask>,
 }
 
 /// The family that a task's revisions are registered in.
 pub fn family(task: &ResolvedTask) -> String {
-    format!("xtask-{}-{}", task.environment.value, task.task)
+    ours::family(&task.environment.value, &task.task)
 }
 
 /// The first round: who calls, the service, the newest revision of the family, the base task definition where it is named.
 pub async fn first(aws: &Aws, task: &ResolvedTask) -> Result<FirstRound> {
     let settings = &task.settings;
     let cluster = cluster(task)?;
+    plan::guard_places(&task.environment.value, settings, &aws.region.value)?;
     let family = family(task);
-    let (identity, service, newest, base, listed) = tokio::join!(
+    let (identity, service, newest, base, listed, of_family) = tokio::join!(
         aws.caller_identity(),
         async {
             match &settings.service {
@@ -52,15 +63,14 @@ pub async fn first(aws: &Aws, task: &ResolvedTask) -> Result<FirstRound> {
         async {
             match &settings.service {
                 Some(service) if wants_running(task) => aws.service_tasks(&cluster.value, &service.value).await,
-                // Without a service nothing else would notice a cluster that does not exist before RunTask does.
-                None => aws.family_tasks(&cluster.value, &family, false).await.map(|_| Vec::new()),
-                Some(_) => Ok(Vec::new()),
+                _ => Ok(Vec::new()),
             }
         },
+        aws.family_tasks(&cluster.value, &family, false),
     );
     // Credentials that don't work fail every read; the identity says it best.
     let identity = identity.map_err(|it| unread(it.problem("ask AWS who calls", None)))?;
-    plan::guard_account(task, &identity)?;
+    plan::guard_account(&task.environment.value, settings, &identity)?;
     let service = match (service, &settings.service) {
         (Ok(Some(service)), _) => Some(service),
         (Ok(None), None) => None,
@@ -91,9 +101,19 @@ pub async fn first(aws: &Aws, task: &ResolvedTask) -> Result<FirstRound> {
     };
     let service_tasks = match listed {
         Ok(arns) => arns,
-        Err(error) => return Err(cluster_error(aws, &cluster, &error, "list the ECS tasks").await),
+        Err(error) => return Err(cluster_error(aws, &cluster, &error, "list the service's ECS tasks").await),
     };
-    Ok(FirstRound { identity, service, base, newest_revision, service_tasks })
+    let mut warnings = Vec::new();
+    let family_tasks = match of_family {
+        Ok(arns) => arns,
+        // Who may not look can run all the same: what it looks for is rare.
+        Err(error) if error.is("AccessDeniedException") => {
+            warnings.push(format!("cannot look whether `{}` still runs: {}", task.task, error.cause()));
+            Vec::new()
+        }
+        Err(error) => return Err(cluster_error(aws, &cluster, &error, "list the task's ECS tasks").await),
+    };
+    Ok(FirstRound { identity, service, base, newest_revision, service_tasks, family_tasks, warnings })
 }
 
 /// What else goes into the facts; the caller knows it.
@@ -111,11 +131,15 @@ pub struct Around {
     pub warnings: Vec<String>,
 }
 
-/// The second round: the service's task definition, an ECS task of it that runs now, and the image by its content tag.
-pub async fn second(aws: &Aws, task: &ResolvedTask, first: FirstRound, around: Around) -> Result<Facts> {
+/// The second round: the service's task definition, an ECS task of it that runs now, the family's that still run, and the image by its
+/// content tag.
+pub async fn second(aws: &Aws, task: &ResolvedTask, first: FirstRound, around: Around) -> Result<Surveyed> {
     let cluster = cluster(task)?;
     let of_service = first.service.as_ref().and_then(service_definition);
-    let (base, running, image) = tokio::join!(
+    let mut around = around;
+    around.warnings.extend(first.warnings.iter().cloned());
+    let newest: Vec<String> = first.family_tasks.iter().take(100).cloned().collect();
+    let (base, running, alive, image) = tokio::join!(
         async {
             match (&first.base, &of_service) {
                 (Some(base), _) => Ok(Some(base.clone())),
@@ -125,6 +149,12 @@ pub async fn second(aws: &Aws, task: &ResolvedTask, first: FirstRound, around: A
         },
         async {
             match first.service_tasks.as_slice() {
+                [] => Ok(Vec::new()),
+                arns => aws.describe_tasks(&cluster.value, arns).await,
+            }
+        },
+        async {
+            match newest.as_slice() {
                 [] => Ok(Vec::new()),
                 arns => aws.describe_tasks(&cluster.value, arns).await,
             }
@@ -146,22 +176,22 @@ pub async fn second(aws: &Aws, task: &ResolvedTask, first: FirstRound, around: A
             .refused()
         })?;
     let base = answer.get("taskDefinition").cloned().unwrap_or_default();
-    let running: Vec<EcsTask> = running
-        .map_err(|it| unread(it.problem("read the service's ECS tasks", None)))?
-        .into_iter()
-        .filter_map(|(_, it)| match it {
-            Described::Task(task) => Some(*task),
-            Described::Missing(_) => None,
-        })
-        .filter(|it| it.last_status.as_deref() == Some("RUNNING"))
-        .collect();
+    let running = running.map_err(|it| unread(it.problem("read the service's ECS tasks", None)))?;
+    let running: Vec<EcsTask> = known(running).filter(|it| it.last_status.as_deref() == Some("RUNNING")).collect();
     let image = match (image?, task.image.as_ref().map(|it| &it.value)) {
         (ImageFact::Given, Some(ImageChoice::Deployed)) => {
             ImageFact::Deployed(deployed(aws, task, &base, of_service.as_deref(), &running).await?)
         }
         (image, _) => image,
     };
-    Ok(Facts {
+    let alive = match alive {
+        Ok(described) => known(described).filter(|it| !it.is_stopped()).collect(),
+        Err(error) => {
+            around.warnings.push(format!("cannot look whether `{}` still runs: {}", task.task, error.cause()));
+            Vec::new()
+        }
+    };
+    let facts = Facts {
         identity: first.identity,
         region: aws.region.clone(),
         cluster: cluster.value,
@@ -175,6 +205,15 @@ pub async fn second(aws: &Aws, task: &ResolvedTask, first: FirstRound, around: A
         run_id: around.run_id,
         ci_job: around.ci_job,
         warnings: around.warnings,
+    };
+    Ok(Surveyed { facts, alive })
+}
+
+/// Those that ECS knows.
+pub(super) fn known(described: Vec<(String, Described)>) -> impl Iterator<Item = EcsTask> {
+    described.into_iter().filter_map(|(_, it)| match it {
+        Described::Task(task) => Some(*task),
+        Described::Missing(_) => None,
     })
 }
 
@@ -261,13 +300,18 @@ fn service_definition(service: &Value) -> Option<String> {
     of_primary.or_else(|| service.get("taskDefinition")).and_then(Value::as_str).map(str::to_owned)
 }
 
-fn newest_revision(answer: &Value) -> Option<NewestRevision> {
-    let definition = answer.get("taskDefinition")?;
-    let arn = definition.get("taskDefinitionArn")?.as_str()?.to_owned();
+/// Whether what DescribeTaskDefinition answered has the tag of this tool.
+pub(super) fn is_ours(answer: &Value) -> bool {
     let tag = |it: &Value| {
         it.get("key").and_then(Value::as_str) == Some("xtask") && it.get("value").and_then(Value::as_str) == Some("1")
     };
-    let ours = answer.get("tags").and_then(Value::as_array).is_some_and(|it| it.iter().any(tag));
+    answer.get("tags").and_then(Value::as_array).is_some_and(|it| it.iter().any(tag))
+}
+
+fn newest_revision(answer: &Value) -> Option<NewestRevision> {
+    let definition = answer.get("taskDefinition")?;
+    let arn = definition.get("taskDefinitionArn")?.as_str()?.to_owned();
+    let ours = is_ours(answer);
     let containers = definition.get("containerDefinitions").and_then(Value::as_array);
     let hash = containers
         .and_then(|it| it.iter().find_map(|it| it.get("dockerLabels")?.get(HASH_LABEL)?.as_str().map(str::to_owned)));
@@ -294,18 +338,23 @@ async fn no_service(aws: &Aws, cluster: &Sourced<String>, service: &Sourced<Stri
 }
 
 async fn cluster_error(aws: &Aws, cluster: &Sourced<String>, error: &AwsError, tried: &str) -> Error {
-    let no_cluster = error.is("ClusterNotFoundException");
-    let tried = if no_cluster { format!("use the cluster `{}`", cluster.value) } else { tried.to_owned() };
-    let span: Option<Span> = if no_cluster { cluster.span() } else { None };
-    let mut problem = error.problem(&tried, span);
-    if no_cluster {
-        let names = aws.cluster_names().await;
-        if !names.is_empty() {
-            problem.hint = Some(format!("clusters in {}: {}", aws.region.value, names.join(", ")));
-        }
-        return problem.refused();
+    match no_cluster(aws, cluster, error).await {
+        Some(error) => error,
+        None => unread(error.problem(tried, None)),
     }
-    unread(problem)
+}
+
+/// The refusal where a call failed because there is no such cluster.
+pub(super) async fn no_cluster(aws: &Aws, cluster: &Sourced<String>, error: &AwsError) -> Option<Error> {
+    if !error.is("ClusterNotFoundException") {
+        return None;
+    }
+    let mut problem = error.problem(&format!("use the cluster `{}`", cluster.value), cluster.span());
+    let names = aws.cluster_names().await;
+    if !names.is_empty() {
+        problem.hint = Some(format!("clusters in {}: {}", aws.region.value, names.join(", ")));
+    }
+    Some(problem.refused())
 }
 
 /// A read that failed: AWS's doing rather than a refusal, and nothing was written.

@@ -1,9 +1,10 @@
 //! The printer for GitHub Actions: what people get, and beside it the runner's own means: log groups, annotations, a job summary,
 //! outputs.
 //!
-//! Workflow commands go to stderr, which the runner reads as it reads stdout. The one exception are the markers around the task's
-//! output: they have to be in the same stream as what they guard. Between them the runner obeys no command of either stream, so
-//! annotations wait until the end marker.
+//! Workflow commands go to stderr, which the runner reads as it reads stdout. The markers around the task's output have to be in the
+//! same stream as what they guard. Between them the runner obeys no command of either stream, so annotations wait until the end
+//! marker, and from then on stand on stdout too: of what it finds in both streams the runner takes stderr's lines first, and
+//! commands there could be read before the marker and be lost.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;
@@ -47,6 +48,8 @@ pub(super) struct Github {
     guard: Option<(String, bool)>,
     /// Commands for after the task's output.
     later: Vec<String>,
+    /// There was an end marker on stdout.
+    marked: bool,
     told: Told,
     /// The last lines of the output.
     tail: VecDeque<String>,
@@ -61,7 +64,7 @@ struct Told {
     runner: Option<Runner>,
     run_id: Option<String>,
     command: Vec<String>,
-    /// Rows of the plan: where it ran.
+    /// Rows of the plan: where it ran, by whom, from which commit.
     places: Vec<(String, String)>,
     console_url: Option<String>,
     errors: Vec<String>,
@@ -78,6 +81,7 @@ impl Github {
             group: false,
             guard: None,
             later: Vec::new(),
+            marked: false,
             told: Told::default(),
             tail: VecDeque::new(),
             outputs: HashMap::new(),
@@ -110,7 +114,8 @@ impl Github {
                     BuildStep::Build => "Build",
                     BuildStep::Push => "Push",
                 };
-                self.command(format!("::group::{verb} {}", escape_data(image)), out);
+                // Beside what it groups, which is on stderr. Where another task's output came before, the end marker is long read.
+                out.stderr(&format!("::group::{verb} {}\n", escape_data(image)));
                 self.group = true;
             }
             Event::Launched { task_arn, console_url, .. } => {
@@ -121,6 +126,14 @@ impl Github {
                 self.output("run-id", run_id.as_deref(), out);
                 self.output("task-arn", task_arn.as_deref(), out);
                 self.guard(task_arn.is_none(), out);
+            }
+            Event::Attached { task_arn, console_url, .. } => {
+                self.told.console_url.clone_from(console_url);
+                self.human.event(task, event, now, out);
+                let run_id = self.told.run_id.clone();
+                self.output("run-id", run_id.as_deref(), out);
+                self.output("task-arn", Some(task_arn), out);
+                self.guard(false, out);
             }
             Event::Finished(ending) => {
                 self.end_group(out);
@@ -136,7 +149,7 @@ impl Github {
                     let hint = ending.hint.as_deref();
                     self.command(annotation("error", &[("title", self.title(task))], &message, hint), out);
                 }
-                self.summarize(task, ending, out);
+                self.summarize(task, ending, now, out);
             }
             Event::Resolved { runner, run_id, command, .. } => {
                 self.told = Told {
@@ -150,7 +163,9 @@ impl Github {
                 self.human.event(task, event, now, out);
             }
             Event::Planned { lines, .. } => {
-                let shown = |key: &str| ["account", "region", "cluster", "service"].contains(&key);
+                let shown = |key: &str| {
+                    ["account", "caller", "region", "cluster", "service", "commit", "CI job"].contains(&key)
+                };
                 self.told.places =
                     lines.iter().filter(|it| shown(&it.key)).map(|it| (it.key.clone(), it.value.clone())).collect();
                 self.human.event(task, event, now, out);
@@ -199,9 +214,10 @@ impl Github {
     fn command(&mut self, command: String, out: &mut Output) {
         if self.guard.is_some() {
             self.later.push(command);
+        } else if self.marked {
+            out.stdout(format!("{command}\n").as_bytes());
         } else {
-            out.stderr(&command);
-            out.stderr("\n");
+            out.stderr(&format!("{command}\n"));
         }
     }
 
@@ -212,7 +228,7 @@ impl Github {
 
     fn end_group(&mut self, out: &mut Output) {
         if std::mem::take(&mut self.group) {
-            self.command("::endgroup::".to_owned(), out);
+            out.stderr("::endgroup::\n");
         }
     }
 
@@ -231,6 +247,7 @@ impl Github {
             // Behind an unfinished line the runner would not see the marker, and obey no command for the rest of the step.
             let fresh_line = if raw { "\n" } else { "" };
             out.stdout(format!("{fresh_line}::{token}::\n").as_bytes());
+            self.marked = true;
             for command in std::mem::take(&mut self.later) {
                 self.command(command, out);
             }
@@ -277,7 +294,7 @@ impl Github {
         self.tail.push_back(format!("{}{}", &line[..end], if end < line.len() { "…" } else { "" }));
     }
 
-    fn summarize(&mut self, task: Option<&str>, ending: &Ending, out: &mut Output) {
+    fn summarize(&mut self, task: Option<&str>, ending: &Ending, now: Moment, out: &mut Output) {
         self.output("run-id", Some(&ending.run_id), out);
         self.output("task-arn", ending.task_arn.as_deref(), out);
         self.output("exit-code", Some(&ending.exit_code.to_string()), out);
@@ -307,7 +324,7 @@ impl Github {
 
         let mut text = format!("### {}: {}\n\n", prose(&self.human.label(task)), prose(&human::verdict(ending)));
         table(&mut text, &rows);
-        timeline(&mut text, &ending.timings);
+        timeline(&mut text, &ending.timings, now.wall);
         self.errors(&mut text);
         if !good && !self.tail.is_empty() {
             let _ = write!(text, "The last lines of the output:\n\n");

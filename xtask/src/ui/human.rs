@@ -9,11 +9,11 @@ use crate::error::{Error, Problem};
 use crate::event::{BuildStep, Event};
 use crate::follow::words;
 use crate::model::{Ending, LogEnd, Outcome, PlanLine, Runner};
-use crate::ui::Moment;
 use crate::ui::output::Output;
 use crate::ui::render;
 use crate::ui::status::Status;
 use crate::ui::text::{self, BAD, FAINT, GOING, GOOD, Paint, WARN};
+use crate::ui::{Moment, bars};
 
 /// What stands below a verb's own text.
 const INDENT: &str = "             ";
@@ -35,6 +35,10 @@ pub(super) struct Looks {
     pub(super) quiet: bool,
     /// `-v`
     pub(super) verbose: bool,
+    /// `--timings`
+    pub(super) timings: bool,
+    /// The columns of stderr, where it is a terminal.
+    pub(super) columns: Option<usize>,
 }
 
 /// The printer and what it has to remember.
@@ -127,6 +131,19 @@ impl Human {
                     self.below(url, out);
                 }
                 self.set_status("waiting for ECS", None, now);
+            }
+            Event::Attached { task_arn, by, since, console_url, .. } => {
+                self.line("Attached", GOOD, task_arn, out);
+                let since = since.map(|it| format!("since {it}"));
+                let by = by.as_ref().map(|it| format!("started by {it}"));
+                let told: Vec<String> = [by, since].into_iter().flatten().collect();
+                if !told.is_empty() {
+                    self.below(&told.join(", "), out);
+                }
+                if let Some(url) = console_url {
+                    self.below(url, out);
+                }
+                self.set_status("asking ECS", None, now);
             }
             Event::Launched { task_arn: None, .. } => {
                 // From here on stdout and stderr belong to the process.
@@ -271,6 +288,10 @@ impl Human {
         }
         let keys = lines.iter().map(|it| text::columns(&it.key)).max().unwrap_or(0);
         let values = lines.iter().map(|it| text::columns(&it.value)).filter(|it| *it <= VALUE_COLUMNS).max();
+        let origin = lines.iter().map(|it| text::columns(&it.origin)).max().unwrap_or(0);
+        let aligned = INDENT.len() + keys + 2 + values.unwrap_or(0) + 2 + origin + 2;
+        // A column of their own on a terminal that is too narrow would be a line of their own.
+        let values = values.filter(|_| self.looks.columns.is_none_or(|it| aligned <= it));
         for line in lines {
             let value = text::hang(&line.value, INDENT);
             let mut row = format!("{INDENT}{}{}  {value}", line.key, text::pad(&line.key, keys));
@@ -301,7 +322,7 @@ impl Human {
     fn finished(&mut self, task: Option<&str>, ending: &Ending, out: &mut Output) {
         let good = matches!(ending.outcome, Outcome::Succeeded | Outcome::Skipped);
         let log_may_be_cut = matches!(ending.log, Some(LogEnd::MayBeCut(_)));
-        if good && self.looks.quiet && !log_may_be_cut {
+        if good && self.looks.quiet && !log_may_be_cut && !self.looks.timings {
             return;
         }
         self.make_room(out);
@@ -317,7 +338,9 @@ impl Human {
             Outcome::Failed | Outcome::NeverStarted => ("Failed", BAD),
         };
         let mut line = format!("{}: {}", self.label(task), verdict(ending));
-        line.push_str(&how_long(ending));
+        if ending.outcome != Outcome::Skipped {
+            line.push_str(&how_long(ending));
+        }
         self.write_line(verb, style, &line, out);
         for detail in details(ending) {
             out.stderr(&format!("{INDENT}{}\n", text::hang(&detail, INDENT)));
@@ -325,6 +348,11 @@ impl Human {
         let mut hint = String::new();
         render::hint(&mut hint, ending.hint.as_deref(), self.looks.paint);
         out.stderr(&hint);
+        if self.looks.timings {
+            for line in bars::lines(&ending.timings) {
+                out.stderr(&format!("{INDENT}{line}\n"));
+            }
+        }
     }
 }
 

@@ -1,14 +1,10 @@
 //! The Markdown of a job summary, in which nothing that others wrote can end a cell, a row or a fence.
 
 use std::fmt::Write;
-use std::time::Duration;
 
-use crate::follow::words;
-use crate::model::Timings;
+use crate::model::{Timestamp, Timings};
+use crate::ui::bars::{self, Part};
 use crate::ui::text;
-
-/// Columns of the timeline.
-const TIMELINE: f64 = 30.0;
 
 /// Text of others as code in a cell of a Markdown table: without anything that could end the span, the cell or the row.
 pub(super) fn code(text: &str) -> String {
@@ -37,38 +33,25 @@ pub(super) fn table(text: &mut String, rows: &[(&str, String)]) {
     text.push('\n');
 }
 
-/// How long each part took, one behind the other: a picture that needs no diagram support.
-pub(super) fn timeline(text: &mut String, timings: &Timings) {
-    let parts = [
-        ("build", timings.build),
-        ("push", timings.push),
-        ("queue", timings.queue),
-        ("pull", timings.pull),
-        ("run", timings.run),
-        ("stop", timings.stop),
-    ];
-    let parts: Vec<(&str, f64)> = parts.into_iter().filter_map(|(name, it)| Some((name, it?.max(0.0)))).collect();
-    let sum: f64 = parts.iter().map(|(_, it)| it).sum();
-    if sum <= 0.0 {
-        return;
+/// How long each part took, as a Gantt chart that GitHub draws.
+pub(super) fn timeline(text: &mut String, timings: &Timings, now: Timestamp) {
+    let parts: Vec<Part> = bars::parts(timings).into_iter().filter(|it| it.seconds > 0.0).collect();
+    let Some(end) = parts.last().map(|it| it.from + it.seconds) else { return };
+    // The axis shows a time of day. Of an hour or more that is what it should be; below it counts from nought, in any time zone.
+    let (begin, axis) = if end < 3600.0 { (0, "%M:%S") } else { (now.0 - milliseconds(end), "%H:%M") };
+    let title = timings.total.map(|it| format!("    title {} in total\n", bars::in_words(it))).unwrap_or_default();
+    let _ = write!(text, "```mermaid\ngantt\n    dateFormat x\n    axisFormat {axis}\n{title}");
+    for part in parts {
+        let from = begin + milliseconds(part.from);
+        // A bar of no width is none.
+        let span = milliseconds(part.seconds).max(1);
+        let _ = writeln!(text, "    {} {} :{from}, {span}ms", part.name, bars::in_words(part.seconds));
     }
-    text.push_str("| part | time | |\n|---|--:|---|\n");
-    let mut from = 0.0;
-    let column = |seconds: f64| (seconds / sum * TIMELINE).round() as usize;
-    for (name, seconds) in parts {
-        let (begin, end) = (column(from), column(from + seconds));
-        let bar = ["·".repeat(begin), "█".repeat(end - begin), "·".repeat(TIMELINE as usize - end)].concat();
-        let _ = writeln!(text, "| {name} | {} | `{bar}` |", seconds_in_words(seconds));
-        from += seconds;
-    }
-    if let Some(total) = timings.total {
-        let _ = writeln!(text, "| total | {} | |", seconds_in_words(total));
-    }
-    text.push('\n');
+    text.push_str("```\n\n");
 }
 
-fn seconds_in_words(seconds: f64) -> String {
-    Duration::try_from_secs_f64(seconds).map(words).unwrap_or_default()
+fn milliseconds(seconds: f64) -> i64 {
+    (seconds * 1000.0).round() as i64
 }
 
 /// Lines in a fence longer than any row of backticks in them, so that they cannot end it.

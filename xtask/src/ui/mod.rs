@@ -4,6 +4,7 @@
 //! stdout is the task's own output or the JSON, stderr is ours. The streams belong to threads of their own, reached by a channel, so
 //! that a full pipe or Ctrl-S never stops what runs on the async side: signals and deadlines.
 
+mod bars;
 mod github;
 mod human;
 mod json;
@@ -62,6 +63,8 @@ pub struct UiOptions {
     pub quiet: bool,
     /// `-v`: notes, and the plan whole.
     pub verbose: bool,
+    /// `--timings`: at the end how long each part took.
+    pub timings: bool,
     /// `--plain`: no colours, no line that is redrawn, nothing of GitHub's.
     pub plain: bool,
     /// GITHUB_ACTIONS is `true`.
@@ -112,6 +115,8 @@ impl Ui {
             stdout_is_terminal: stdout.is_terminal(),
             quiet: options.quiet,
             verbose: options.verbose,
+            timings: options.timings,
+            columns: terminal.then(|| width_of(io::stderr())),
         };
         let streams = Streams {
             stdout: Box::new(stdout),

@@ -5,6 +5,7 @@ use clap::Command;
 
 use crate::flags::{Cli, Shell};
 use crate::model::Config;
+use crate::verb::help::TOPICS;
 
 /// A word that may stand where the cursor is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,6 +180,10 @@ fn values(command: &Command, id: &str, config: Option<&Config>, line: &Line<'_>)
                 help: it.description.as_deref().unwrap_or_default().lines().next().unwrap_or_default().to_owned(),
             })
             .collect(),
+        ("topic", _) => {
+            let topics = TOPICS.iter().map(|it| Candidate { word: it.0.to_owned(), help: it.1.to_owned() });
+            topics.chain(verbs(&Cli::description())).collect()
+        }
         _ => {
             let root = Cli::description();
             let argument = command.get_arguments().chain(root.get_arguments()).find(|it| it.get_id() == id);

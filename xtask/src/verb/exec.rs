@@ -1,17 +1,20 @@
 //! `exec`: a session in an ECS task that runs already, of this tool or of the environment's service. It starts and stops nothing but
 //! the session.
 
+use crate::aws::Aws;
 use crate::aws::ecs::Described;
-use crate::aws::{Aws, AwsOptions, trace::Trace};
 use crate::console::{self, End};
 use crate::cx::{Cx, TasksFile};
 use crate::error::{Error, Problem, Result, exit};
 use crate::event::Event;
 use crate::flags::{self, Everywhere, Format};
 use crate::model::{EcsTask, Settings, Sourced};
+use crate::plan;
 use crate::resolve;
+use crate::stage::find::{self, For, Sought};
 use crate::tools::signals::{self, Signals};
 use crate::ui::Ui;
+use crate::verb::reach;
 
 /// Opens the session and returns the remote command's exit code.
 pub async fn exec(
@@ -23,7 +26,7 @@ pub async fn exec(
 ) -> Result<u8> {
     let cx = Cx::new(file, ui.clone())?;
     let config = file.config()?;
-    let selection = flags::environment_selection(everywhere, |name| std::env::var(name).ok());
+    let selection = everywhere.selection(reach::variable);
     let (environment, settings) = resolve::environment_settings(&config, &selection)?;
     let protected = settings.protected.as_ref().is_some_and(|it| it.value);
     if protected && !flags.yes && !ui.can_ask() {
@@ -38,9 +41,33 @@ pub async fn exec(
             .hint("set `cluster` in the environment")
             .refused()
     })?;
-    let aws = Aws::connect(aws_options(&settings, ui)).await?;
-    let found = tokio::select! {
-        found = find(&aws, flags, &environment, &settings, &cluster) => found?,
+    if let Some(message) = reach::guard_endpoint(&environment, &settings)? {
+        ui.emit(Event::Warning { message, hint: None });
+    }
+    let aws = reach::connect(&settings, ui).await?;
+    let grounds = match &flags.id {
+        Some(id) if !is_whole(id) => reach::grounds(file, everywhere, ui).await?,
+        _ => Vec::new(),
+    };
+    let seek = async {
+        match &flags.id {
+            // The start of an id, or a task's name: among those that this tool started.
+            Some(id) if !is_whole(id) => match find::find(&grounds, id, For::Looking).await? {
+                Sought::Task(found) if !found.task.is_stopped() => {
+                    Ok((found.ground.aws.clone(), found.ground.cluster().to_owned(), found.task))
+                }
+                Sought::Task(found) => Err(has_stopped(&found.task)),
+                Sought::Forgotten(forgotten) => {
+                    Err(Error::refused(format!("the ECS task {} has stopped long ago", forgotten.id)))
+                }
+            },
+            _ => find(&aws, flags, &environment, &settings, &cluster)
+                .await
+                .map(|found| (aws.clone(), cluster.value.clone(), found)),
+        }
+    };
+    let (aws, cluster, found) = tokio::select! {
+        found = seek => found?,
         signal = signals.next() => return Err(Error::interrupted(signal, "no session was opened")),
     };
     let container = container(flags, &settings, &found)?;
@@ -58,7 +85,7 @@ pub async fn exec(
     }
     ui.note(format!("a session in the container `{container}` of {}", found.arn));
     let request = console::Request {
-        cluster: &cluster.value,
+        cluster: &cluster,
         task: &found,
         container: &container,
         argv: &flags.command,
@@ -112,15 +139,9 @@ async fn find(
     cluster: &Sourced<String>,
 ) -> Result<EcsTask> {
     if let Some(account) = &settings.account {
-        let identity = aws.caller_identity().await.map_err(|it| it.problem("ask AWS who calls", None).failed())?;
-        if identity.account != account.value {
-            let message = format!(
-                "`{}` is in account {}, but the credentials are for account {} (`{}`)",
-                environment.value, account.value, identity.account, identity.arn
-            );
-            let hint = format!("use credentials for {}: --profile, AWS_PROFILE or `profile`", account.value);
-            return Err(Problem::new(message).at(account.span()).hint(hint).refused());
-        }
+        let identity =
+            aws.caller_identity().await.map_err(|it| it.problem("ask AWS who calls", account.span()).failed())?;
+        plan::guard_account(&environment.value, settings, &identity)?;
     }
     match &flags.id {
         Some(id) => by_id(aws, cluster, id).await,
@@ -128,14 +149,21 @@ async fn find(
     }
 }
 
+/// Whether it is an ARN or a whole id, with which ECS finds an ECS task of anybody's.
+fn is_whole(id: &str) -> bool {
+    id.starts_with("arn:") || (id.len() == 32 && id.bytes().all(|it| it.is_ascii_hexdigit()))
+}
+
+fn has_stopped(task: &EcsTask) -> Error {
+    let reason = task.stopped_reason.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
+    Error::refused(format!("the ECS task {} has stopped{reason}", task.id()))
+}
+
 async fn by_id(aws: &Aws, cluster: &Sourced<String>, id: &str) -> Result<EcsTask> {
     let described = aws.describe_tasks(&cluster.value, &[id.to_owned()]).await;
     let described = described.map_err(|it| it.problem(&format!("find the ECS task `{id}`"), None).failed())?;
     match described.into_iter().next() {
-        Some((_, Described::Task(task))) if task.is_stopped() => {
-            let reason = task.stopped_reason.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
-            Err(Error::refused(format!("the ECS task `{id}` has stopped{reason}")))
-        }
+        Some((_, Described::Task(task))) if task.is_stopped() => Err(has_stopped(&task)),
         Some((_, Described::Task(task))) => Ok(*task),
         _ => Err(Error::refused(format!("the cluster `{}` has no ECS task `{id}`", cluster.value))
             .hint("check the id, the environment and the region")),
@@ -208,17 +236,6 @@ fn container(flags: &flags::Exec, settings: &Settings, task: &EcsTask) -> Result
         ([only], _) | (_, [only]) => Ok((*only).to_owned()),
         _ => Err(Error::refused(format!("cannot tell which container of the ECS task {} is meant", task.id()))
             .hint(format!("choose one with --container: {}", names.join(", ")))),
-    }
-}
-
-fn aws_options(settings: &Settings, ui: &Ui) -> AwsOptions {
-    let ui = ui.clone();
-    AwsOptions {
-        trace: Some(Trace::new(move |line| ui.note(line))),
-        profile: settings.profile.clone(),
-        region: settings.region.clone(),
-        endpoint_url: settings.endpoint_url.clone(),
-        speed: std::env::var("XTASK_TEST_SPEED").ok().and_then(|it| it.parse().ok()).unwrap_or(1.0),
     }
 }
 

@@ -1,7 +1,9 @@
-//! `init`: a commented tasks.toml to begin with, fitted to what the folder holds. Never overwrites one.
+//! `init`: a commented tasks.toml to begin with, fitted to what the folder holds, and its schema for editors where the repository has
+//! none in `xtask/`. Never overwrites anything.
 
 use std::path::Path;
 
+use crate::config::schema;
 use crate::cx::TASKS_FILE;
 use crate::error::{Error, Result};
 
@@ -35,23 +37,39 @@ const FRAMEWORKS: &[Framework] = &[
     Framework { file: "bin/console", migrate: r#"["bin/migrate"]"#, console: r#"["bin/console"]"# },
 ];
 
+/// The schema's name beside tasks.toml, in a repository that depends on this crate and has no copy of it.
+const SCHEMA_FILE: &str = "tasks.schema.json";
+
 /// Writes tasks.toml into the folder and says what to do next.
 pub fn init(folder: &Path) -> Result<String> {
-    use std::io::Write;
-    let path = folder.join(TASKS_FILE);
-    // `create_new`: a file that is there stays as it is, whoever made it a moment ago.
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).open(&path);
-    let mut file = file.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => Error::refused(format!("{TASKS_FILE} exists already"))
-            .hint("edit it, or move it away first; it was not changed"),
-        _ => Error::failed(format!("cannot write `{}`: {error}", path.display())),
-    })?;
-    file.write_all(template(folder).as_bytes())
-        .map_err(|it| Error::failed(format!("cannot write `{}`: {it}", path.display())))?;
+    if !write_new(&folder.join(TASKS_FILE), &template(folder))? {
+        return Err(Error::refused(format!("{TASKS_FILE} exists already"))
+            .hint("edit it, or move it away first; it was not changed"));
+    }
+    if schema_of(folder) == SCHEMA_FILE {
+        write_new(&folder.join(SCHEMA_FILE), &schema::text())?;
+    }
     Ok(format!(
         "wrote {TASKS_FILE}: put your cluster and service into it, then\n\n    \
          cargo xtask run db-migrate -e staging --dry-run\n\nshows what a run would do, and writes nothing\n"
     ))
+}
+
+/// Writes a file that is not there yet. `false`: it is, and stays as it is.
+fn write_new(path: &Path, text: &str) -> Result<bool> {
+    use std::io::Write;
+    let failed = |it: std::io::Error| Error::failed(format!("cannot write `{}`: {it}", path.display()));
+    // `create_new`: a file that is there stays as it is, whoever made it a moment ago.
+    match std::fs::OpenOptions::new().write(true).create_new(true).open(path) {
+        Ok(mut file) => file.write_all(text.as_bytes()).map(|()| true).map_err(failed),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Where the schema is, seen from the folder: with the copy of this crate, whose parser it describes, else beside tasks.toml.
+fn schema_of(folder: &Path) -> &'static str {
+    if folder.join(schema::PLACE).exists() { schema::PLACE } else { SCHEMA_FILE }
 }
 
 /// The text for this folder.
@@ -63,9 +81,11 @@ pub fn template(folder: &Path) -> String {
     let name: String = name.chars().map(|it| if it.is_ascii_alphanumeric() { it } else { '-' }).collect();
     let name = name.trim_matches('-');
     let name = if name.is_empty() { "app" } else { name };
+    let schema = schema_of(folder);
     format!(
-        r#"# The one-off jobs of this application: `cargo xtask` lists them, `cargo xtask run db-migrate` runs one.
-# README.md of xtask has every key.
+        r#"#:schema ./{schema}
+# The one-off jobs of this application: `cargo xtask` lists them, `cargo xtask run db-migrate` runs one.
+# `cargo xtask help tasks.toml` has every key.
 
 default-environment = "local"
 
@@ -135,9 +155,22 @@ mod tests {
         init(&folder).unwrap();
         let written = std::fs::read_to_string(folder.join(TASKS_FILE)).unwrap();
         assert!(written.contains(r#"["bin/rails", "db:migrate"]"#));
+        // No copy of this crate here: the schema lies beside it.
+        assert!(written.starts_with("#:schema ./tasks.schema.json\n"));
+        assert_eq!(std::fs::read_to_string(folder.join(SCHEMA_FILE)).unwrap(), schema::text());
         let error = init(&folder).unwrap_err();
         assert_eq!(error.exit_code(), 2);
         assert_eq!(std::fs::read_to_string(folder.join(TASKS_FILE)).unwrap(), written);
+        // With a copy the schema is in it, and nothing is written beside.
+        for file in [TASKS_FILE, SCHEMA_FILE] {
+            std::fs::remove_file(folder.join(file)).unwrap();
+        }
+        std::fs::create_dir_all(folder.join("xtask")).unwrap();
+        std::fs::write(folder.join(schema::PLACE), "{}").unwrap();
+        init(&folder).unwrap();
+        let written = std::fs::read_to_string(folder.join(TASKS_FILE)).unwrap();
+        assert!(written.starts_with("#:schema ./xtask/tasks.schema.json\n"));
+        assert!(!folder.join(SCHEMA_FILE).exists());
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

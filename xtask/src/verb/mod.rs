@@ -1,10 +1,21 @@
 //! What each verb of the command line does, and the way there: the printer, the runtime, and the exit code of what went wrong.
 
+pub mod attach;
+pub mod changed;
+pub mod check;
+pub mod clean;
 pub mod complete;
+mod conclude;
 pub mod exec;
+pub mod help;
 pub mod init;
 pub mod list;
+pub mod logs;
+pub mod policy;
+pub mod ps;
+mod reach;
 pub mod run;
+pub mod stop;
 
 use std::path::PathBuf;
 
@@ -33,11 +44,11 @@ pub fn dispatch(cli: Cli) -> u8 {
 
 /// Runs the verb, shows what failed, and waits until all is written: for as long as that takes, unless a signal says otherwise.
 async fn until_written(cli: Cli) -> u8 {
-    let task = match &cli.verb {
-        Some(Verb::Run(flags)) => Some(flags.task.clone()),
-        _ => None,
+    let (task, timings) = match &cli.verb {
+        Some(Verb::Run(flags)) => (Some(flags.task.clone()), flags.timings),
+        _ => (None, false),
     };
-    let ui = Ui::new(ui_options(&cli.everywhere, task));
+    let ui = Ui::new(UiOptions { timings, ..ui_options(&cli.everywhere, task) });
     let mut signals = None;
     let mut run_id = String::new();
     let result = verb(&cli, &ui, &mut run_id, &mut signals).await;
@@ -45,7 +56,7 @@ async fn until_written(cli: Cli) -> u8 {
         Ok(exit_code) => exit_code,
         Err(error) => {
             ui.error(&error);
-            if matches!(cli.verb, Some(Verb::Run(_))) && cli.everywhere.format == Format::Json {
+            if matches!(cli.verb, Some(Verb::Run(_) | Verb::Attach(_))) && cli.everywhere.format == Format::Json {
                 // For programs the last event is the same whatever happened.
                 ui.emit(Event::Finished(Box::new(run::ending_of(&error, &run_id))));
             }
@@ -86,10 +97,47 @@ async fn verb(cli: &Cli, ui: &Ui, run_id: &mut String, signals: &mut Option<Sign
             let signals = signals.insert(Signals::new()?);
             exec::exec(&file, flags, everywhere, ui, signals).await.map_err(|it| it.in_source(&file.source))
         }
+        Some(Verb::Check(flags)) => {
+            let signals = signals.insert(Signals::new()?);
+            check::check(flags, everywhere, ui, signals).await
+        }
+        Some(Verb::Policy(flags)) => {
+            let file = TasksFile::require(file)?;
+            policy::policy(&file, flags, everywhere, ui).await.map_err(|it| it.in_source(&file.source))?;
+            Ok(exit::OK)
+        }
+        Some(Verb::Clean(flags)) => {
+            let file = TasksFile::require(file)?;
+            let signals = signals.insert(Signals::new()?);
+            clean::clean(&file, flags, everywhere, ui, signals).await.map_err(|it| it.in_source(&file.source))?;
+            Ok(exit::OK)
+        }
+        Some(Verb::Attach(flags)) => {
+            let file = TasksFile::require(file)?;
+            let signals = signals.insert(Signals::new()?);
+            attach::attach(&file, flags, everywhere, ui, signals).await.map_err(|it| it.in_source(&file.source))
+        }
+        Some(Verb::Logs(flags)) => {
+            let file = TasksFile::require(file)?;
+            logs::logs(&file, flags, everywhere, ui).await.map_err(|it| it.in_source(&file.source))
+        }
+        Some(Verb::Ps(flags)) => {
+            let file = TasksFile::require(file)?;
+            ps::ps(&file, flags, everywhere, ui).await.map_err(|it| it.in_source(&file.source))
+        }
+        Some(Verb::Stop(flags)) => {
+            let file = TasksFile::require(file)?;
+            let signals = signals.insert(Signals::new()?);
+            stop::stop(&file, flags, everywhere, ui, signals).await.map_err(|it| it.in_source(&file.source))
+        }
         Some(Verb::Init) => {
             let folder =
                 std::env::current_dir().map_err(|it| Error::failed(format!("cannot find the current folder: {it}")))?;
             ui.print(init::init(&folder)?);
+            Ok(exit::OK)
+        }
+        Some(Verb::Help(flags)) => {
+            ui.print(help::help(flags.topic.as_deref(), everywhere.format == Format::Json)?);
             Ok(exit::OK)
         }
         Some(Verb::Completions(flags)) => {
@@ -123,5 +171,6 @@ fn ui_options(everywhere: &Everywhere, task: Option<String>) -> UiOptions {
             folder: std::env::current_dir().ok(),
         },
         task,
+        timings: false,
     }
 }

@@ -2,22 +2,28 @@
 
 use std::time::Instant;
 
-use crate::aws::trace::Trace;
-use crate::aws::{Aws, AwsOptions};
+use crate::aws::Aws;
 use crate::console::oneoff::OneOff;
 use crate::cx::{Cx, TasksFile};
 use crate::error::{Error, ErrorKind, Problem, Result, exit};
 use crate::event::Event;
 use crate::flags::{self, Everywhere, Format};
-use crate::follow::{Finish, How, Target};
-use crate::model::{EcsTask, Ending, ImageChoice, Outcome, Plan, PlannedImage, ResolvedTask, Runner, Sourced, Timings};
+use crate::follow::{Target, words as words_of_duration};
+use crate::model::{
+    EcsTask, Ending, ImageChoice, Outcome, Plan, PlannedImage, ResolvedTask, Runner, Settings, Sourced, Timings,
+};
+use crate::ours::{self, Kin, Starting};
 use crate::plan;
-use crate::resolve;
+use crate::resolve::{self, Place};
+use crate::stage::find::{Found, Ground};
 use crate::stage::register::TaskDefinition;
+use crate::stage::survey::Surveyed;
 use crate::stage::{follow, launch, local, publish, register, survey};
 use crate::tools::{git, signals::Signals};
 use crate::ui::Ui;
-use crate::verdict::{self, verdict};
+use crate::verb::conclude::{conclude, or_signal};
+use crate::verb::reach::{self, variable};
+use crate::verb::{attach, changed, logs};
 
 /// Runs the task and returns the exit code. What goes wrong before the task's own end is an error, for the caller to show.
 pub async fn run(
@@ -30,7 +36,7 @@ pub async fn run(
 ) -> Result<u8> {
     let cx = Cx::new(file, ui.clone())?;
     let json = everywhere.format == Format::Json;
-    let run = Run { cx, flags, run_id: run_id.to_owned(), json, start: Instant::now() };
+    let run = Run { cx, flags, everywhere, run_id: run_id.to_owned(), json, start: Instant::now() };
     let config = file.config()?;
     let selection = flags.selection(everywhere, variable);
     let task = resolve::resolve(&config, &selection)?;
@@ -44,16 +50,23 @@ pub async fn run(
     for warning in &task.warnings {
         warn(ui, warning);
     }
+    if let Some(mut ending) = changed::skipped(&run.cx, flags, run_id, signals).await? {
+        ending.timings.total = Some(run.start.elapsed().as_secs_f64());
+        ui.emit(Event::Finished(Box::new(ending)));
+        return Ok(exit::OK);
+    }
     run.refuse_without_confirmation(&task)?;
     match task.runner.value {
         Runner::Host | Runner::Docker => run.on_this_machine(&task, signals).await,
-        Runner::Ecs => run.on_ecs(&task, signals).await,
+        // On the heap: the futures of the SDK's calls are large.
+        Runner::Ecs => Box::pin(run.on_ecs(&task, signals)).await,
     }
 }
 
 struct Run<'a> {
     cx: Cx,
     flags: &'a flags::Run,
+    everywhere: &'a Everywhere,
     run_id: String,
     json: bool,
     start: Instant,
@@ -149,9 +162,10 @@ impl Run<'_> {
 
     async fn on_ecs(&self, task: &ResolvedTask, signals: &mut Signals) -> Result<u8> {
         let ui = &self.cx.ui;
-        let guard = self.guard_endpoint(task)?;
-        let aws = Aws::connect(aws_options(task, ui)).await?;
-        let plan = self.survey_and_plan(&aws, task, guard, signals).await?;
+        let guard = reach::guard_endpoint(&task.environment, &task.settings)?;
+        let aws = reach::connect(&task.settings, ui).await?;
+        let guard = guard.into_iter().collect();
+        let (plan, surveyed) = Box::pin(self.survey_and_plan(&aws, task, guard, signals)).await?;
         let planned = Event::Planned {
             dry_run: self.flags.dry_run,
             lines: plan.lines.clone(),
@@ -161,6 +175,9 @@ impl Run<'_> {
         ui.emit(planned);
         for warning in &plan.warnings {
             warn(ui, warning);
+        }
+        if let Some(exit_code) = self.beside(&aws, task, &plan, surveyed, signals).await? {
+            return Ok(exit_code);
         }
         if self.flags.dry_run {
             return Ok(exit::OK);
@@ -178,11 +195,14 @@ impl Run<'_> {
             }
         };
         let cluster = plan.run_task.get("cluster").and_then(|it| it.as_str()).unwrap_or_default().to_owned();
-        let running = launch::launch(&aws, ui, &plan, &definition, &cluster, signals).await?;
+        let stop_run = format!("stop --run {}", self.run_id);
+        let stop_run = reach::again(self.everywhere, &task.environment.value, &stop_run);
+        let running = launch::launch(&aws, ui, &plan, &definition, &cluster, &stop_run, signals).await?;
+        let by_hand = attach::by_hand(self.everywhere, &task.environment.value, &running.task);
         let mut ending = self.ending(&definition, running.task.arn.clone(), &image);
         if self.flags.detach && running.signal.is_none() {
             ending.outcome = Outcome::Detached;
-            ending.explanation = Some(by_hand(&aws, &cluster, &running.task.arn));
+            ending.explanation = Some(by_hand);
             ending.timings.total = Some(self.start.elapsed().as_secs_f64());
             ui.emit(Event::Finished(Box::new(ending)));
             return Ok(exit::OK);
@@ -200,7 +220,11 @@ impl Run<'_> {
                 json: self.json,
                 plugin: self.flags.plugin,
                 sh,
-                by_hand: by_hand(&aws, &cluster, &running.task.arn),
+                by_hand: {
+                    let stop = format!("stop {}", running.task.id());
+                    let stop = reach::again(self.everywhere, &task.environment.value, &stop);
+                    format!("stop it with `{stop}`")
+                },
             };
             one_off.run(&mut ending, running.signal, signals).await;
             ending.timings.total = Some(self.start.elapsed().as_secs_f64());
@@ -215,9 +239,10 @@ impl Run<'_> {
             start_timeout: Some(plan.start_timeout),
             on_interrupt: plan.on_interrupt,
             launched_here: true,
+            attended: ui.can_ask(),
         };
         let finish = follow::follow(&aws, ui, &cluster, target, &plan.logs, signals, running.signal).await;
-        conclude(&mut ending, &finish, &plan.container, &by_hand(&aws, &cluster, &running.task.arn));
+        conclude(&mut ending, &finish, &plan.container, &by_hand);
         ending.timings.total = Some(self.start.elapsed().as_secs_f64());
         let exit_code = ending.exit_code;
         ui.emit(Event::Finished(Box::new(ending)));
@@ -231,7 +256,7 @@ impl Run<'_> {
         task: &ResolvedTask,
         mut warnings: Vec<String>,
         signals: &mut Signals,
-    ) -> Result<Plan> {
+    ) -> Result<(Plan, Surveyed)> {
         let cx = &self.cx;
         let spec = match task.image.as_ref().map(|it| &it.value) {
             Some(ImageChoice::Build(spec)) => Some(spec),
@@ -251,7 +276,7 @@ impl Run<'_> {
             let (first, inputs, commit) = tokio::join!(survey::first(aws, task), fingerprint, commit);
             Ok::<_, Error>((first?, inputs?, commit))
         };
-        let (first, mut inputs, commit) = or_signal(reads, signals).await?;
+        let (first, mut inputs, commit) = or_signal(Box::pin(reads), signals).await?;
         if let Some(spec) = spec
             && prepares
             && !self.flags.dry_run
@@ -261,8 +286,72 @@ impl Run<'_> {
         }
         warnings.extend(inputs.iter().flat_map(|it| it.warnings.clone()));
         let around = survey::Around { inputs, commit, run_id: self.run_id.clone(), ci_job: ci_job(variable), warnings };
-        let facts = or_signal(survey::second(aws, task, first, around), signals).await?;
-        plan::plan(task, &facts)
+        let surveyed = or_signal(Box::pin(survey::second(aws, task, first, around)), signals).await?;
+        Ok((plan::plan(task, &surveyed.facts)?, surveyed))
+    }
+
+    /// An equal ECS task that runs already: a run before this one may have died between RunTask and its answer, or later. `Some`: it was
+    /// followed instead of starting another one.
+    ///
+    /// Where nobody can be asked, another one is refused rather than started: two migrations side by side are worse than a job that fails and
+    /// says how to go on, and it fails only for as long as the ECS task runs. The same `--run-id` is the same run: that one is followed at once.
+    async fn beside(
+        &self,
+        aws: &Aws,
+        task: &ResolvedTask,
+        plan: &Plan,
+        surveyed: Surveyed,
+        signals: &mut Signals,
+    ) -> Result<Option<u8>> {
+        let Surveyed { facts, alive } = surveyed;
+        let starting = Starting {
+            run_id: &self.run_id,
+            caller: &facts.identity.arn,
+            ci: facts.ci_job.is_some(),
+            run_task: &plan.run_task,
+        };
+        let of_kind = |kind: Kin| alive.iter().find(|it| ours::kin(it, &starting) == kind);
+        let (found, kin) = match (of_kind(Kin::ThisRun), of_kind(Kin::Twin)) {
+            (Some(found), _) => (found, Kin::ThisRun),
+            (None, Some(found)) => (found, Kin::Twin),
+            (None, None) => return Ok(None),
+        };
+        let ui = &self.cx.ui;
+        let environment = &task.environment.value;
+        let what = described(found, &task.task, task.timeout.as_ref().map(|it| it.value));
+        if self.flags.dry_run || (self.flags.start_another && kin == Kin::Twin) {
+            warn(ui, &what);
+            return Ok(None);
+        }
+        if kin == Kin::ThisRun {
+            warn(ui, &format!("this run has started its ECS task already and follows it on: {what}"));
+        } else if !ui.can_ask() {
+            let line = |verb: &str| reach::again(self.everywhere, environment, &format!("{verb} {}", found.id()));
+            return Err(Error::refused(format!("not started a second time in `{environment}`: {what}")).hint(format!(
+                "follow it with `{}`, stop it with `{}`, or start another one beside it: --start-another",
+                line("attach"),
+                line("stop")
+            )));
+        } else {
+            let question = format!("{what}\nType `attach` to follow it, `start` to start another one beside it: ");
+            let answer = tokio::select! {
+                answer = ui.ask(&question) => answer,
+                signal = signals.next() => {
+                    return Err(Error::interrupted(signal, "nothing was built or written"));
+                }
+            };
+            match answer.as_deref().map(str::trim) {
+                Some("attach") => {}
+                Some("start") => return Ok(None),
+                _ => return Err(Error::refused(format!("nothing was started in `{environment}`"))),
+            }
+        }
+        let settings = Settings { account: None, ..task.settings.clone() };
+        let cluster = Sourced::default(facts.cluster.clone());
+        let place = Place { cluster, settings, tasks: Vec::new() };
+        let ground = Ground { aws: aws.clone(), environment: environment.clone(), place };
+        let found = Found { ground: &ground, name: task.task.clone(), task: found.clone() };
+        attach::follow_found(&found, self.everywhere, ui, signals).await.map(Some)
     }
 
     /// Asks for the environment's name where that is protected.
@@ -286,28 +375,6 @@ impl Run<'_> {
         }
     }
 
-    /// An endpoint from outside tasks.toml would send a run somewhere else than tasks.toml says.
-    fn guard_endpoint(&self, task: &ResolvedTask) -> Result<Vec<String>> {
-        if task.settings.endpoint_url.is_some()
-            || variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").as_deref() == Some("true")
-        {
-            return Ok(Vec::new());
-        }
-        let names: Vec<String> = std::env::vars_os()
-            .filter_map(|(name, value)| name.into_string().ok().filter(|_| !value.is_empty()))
-            .filter(|it| it.starts_with("AWS_ENDPOINT_URL"))
-            .collect();
-        let Some(name) = names.first() else { return Ok(Vec::new()) };
-        let environment = &task.environment.value;
-        if task.protected {
-            return Err(Problem::new(format!("{name} is set, and `{environment}` is protected"))
-                .at(task.environment.span())
-                .hint(format!("unset {name}, or write `endpoint-url` into the environment of tasks.toml"))
-                .refused());
-        }
-        Ok(vec![format!("{name} is set: AWS is reached there instead of at its own endpoints")])
-    }
-
     /// What the last event says in any case.
     fn ending(&self, definition: &TaskDefinition, arn: String, image: &publish::Published) -> Ending {
         Ending {
@@ -328,52 +395,26 @@ impl Run<'_> {
     }
 }
 
-/// Fills in how following ended.
-pub fn conclude(ending: &mut Ending, finish: &Finish, container: &str, by_hand: &str) {
-    if let Some(task) = &finish.task {
-        describe(ending, task, container);
-    }
-    match &finish.how {
-        How::Stopped => {
-            if let Some(task) = &finish.task {
-                let verdict = verdict(task, container, finish.ours);
-                ending.outcome = verdict.outcome;
-                ending.exit_code = verdict.exit_code;
-                ending.explanation = verdict.explanation;
-                ending.hint = verdict.hint;
-            }
-        }
-        How::Detached(signal) => {
-            ending.outcome = Outcome::Detached;
-            ending.exit_code = 128 + signal;
-            ending.explanation = Some(format!("the ECS task was left as it is; {by_hand}"));
-        }
-        How::Lost(why) => {
-            ending.outcome = Outcome::Unknown;
-            ending.exit_code = exit::FAILED;
-            ending.explanation = Some(format!("{why}; {by_hand}"));
-        }
-    }
-    if let Some(cause) = &finish.stop_failed {
-        let explanation = ending.explanation.take().unwrap_or_default();
-        ending.explanation =
-            Some(format!("{explanation}; StopTask failed, the ECS task may run on: {cause}; {by_hand}"));
-    }
-    ending.log = Some(finish.log.clone());
+/// An ECS task that still runs, in a sentence that says what ECS cannot tell.
+fn described(task: &EcsTask, name: &str, timeout: Option<std::time::Duration>) -> String {
+    let now = logs::now();
+    let by = ours::run_by(task).map(ours::caller).unwrap_or("somebody");
+    let age = task.created_at.and_then(|it| std::time::Duration::try_from_secs_f64(now.seconds_since(it)).ok());
+    let ago = age.map(|it| format!(" {} ago", words_of(it))).unwrap_or_default();
+    let run = ours::run_id(task).map(|it| format!(", run {it}")).unwrap_or_default();
+    let commit = ours::commit(task).map(|it| format!(", commit {it}")).unwrap_or_default();
+    let followed = match ours::overdue(task, timeout, now) {
+        Some(overdue) => format!("nobody follows it: it is over its timeout by {}", words_of(overdue)),
+        None => "whether a process follows it, ECS does not know".to_owned(),
+    };
+    format!(
+        "`{name}` still runs, with the same command and variables: ECS task {}, started by {by}{ago}{run}{commit}; {followed}",
+        task.id()
+    )
 }
 
-fn describe(ending: &mut Ending, task: &EcsTask, container: &str) {
-    ending.stop_code.clone_from(&task.stop_code);
-    ending.stopped_reason.clone_from(&task.stopped_reason);
-    ending.container_reason = task.container(container).and_then(|it| it.reason.clone());
-    let of_ecs = verdict::timings(task);
-    let mine = ending.timings;
-    ending.timings = Timings { build: mine.build, push: mine.push, total: mine.total, ..of_ecs };
-}
-
-/// What a person types to look at the ECS task, or to stop it.
-fn by_hand(aws: &Aws, cluster: &str, arn: &str) -> String {
-    format!("stop it with `aws ecs stop-task --region {} --cluster {cluster} --task {arn}`", aws.region.value)
+fn words_of(time: std::time::Duration) -> String {
+    words_of_duration(std::time::Duration::from_secs(time.as_secs()))
 }
 
 /// What was done before RunTask.
@@ -381,14 +422,6 @@ fn done_by(plan: &Plan) -> &'static str {
     match plan.image {
         PlannedImage::Build { .. } => "the image is pushed, no ECS task was started",
         _ => "no ECS task was started",
-    }
-}
-
-/// The stage's result, unless a signal comes first: then nothing was written.
-async fn or_signal<T>(stage: impl Future<Output = Result<T>>, signals: &mut Signals) -> Result<T> {
-    tokio::select! {
-        result = stage => result,
-        signal = signals.next() => Err(Error::interrupted(signal, "nothing was built or written")),
     }
 }
 
@@ -402,17 +435,6 @@ pub fn ending_of(error: &Error, run_id: &str) -> Ending {
     Ending { outcome, exit_code: error.exit_code(), run_id: run_id.to_owned(), ..Ending::default() }
 }
 
-fn aws_options(task: &ResolvedTask, ui: &Ui) -> AwsOptions {
-    let ui = ui.clone();
-    AwsOptions {
-        trace: Some(Trace::new(move |line| ui.note(line))),
-        profile: task.settings.profile.clone(),
-        region: task.settings.region.clone(),
-        endpoint_url: task.settings.endpoint_url.clone(),
-        speed: variable("XTASK_TEST_SPEED").and_then(|it| it.parse().ok()).unwrap_or(1.0),
-    }
-}
-
 /// The process's arguments as far as tasks.toml and the command line give them.
 fn words(task: &ResolvedTask) -> Vec<String> {
     let entrypoint = task.entrypoint.iter().flat_map(|it| &it.value);
@@ -421,10 +443,6 @@ fn words(task: &ResolvedTask) -> Vec<String> {
 
 fn warn(ui: &Ui, message: &str) {
     ui.emit(Event::Warning { message: message.to_owned(), hint: None });
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 /// The page of the CI job that runs this, by the variables of the CI systems that have one.

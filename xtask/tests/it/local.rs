@@ -98,6 +98,7 @@ impl Ran {
 
     /// The events of `--format json`.
     pub fn events(&self) -> Vec<serde_json::Value> {
+        crate::events::check_events(&self.stdout);
         self.out().lines().map(|it| serde_json::from_str(it).unwrap_or_else(|error| panic!("{error}: {it}"))).collect()
     }
 

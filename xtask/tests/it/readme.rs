@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use xtask::config::{self, Key, Layer};
-use xtask::error::exit;
 use xtask::flags::Cli;
 use xtask::model::Source;
 
@@ -93,25 +92,8 @@ fn flags(command: &clap::Command) -> String {
 }
 
 fn exit_codes() -> String {
-    let rows = [
-        ("0–255".to_owned(), "the container's own (the process's, on the host), when it ended by itself"),
-        (exit::OK.to_string(), "also: `--detach` started the ECS task; any other command did what it was asked"),
-        (
-            exit::REFUSED.to_string(),
-            "usage, tasks.toml, the plan, or any refusal before the first write: wrong account, not confirmed",
-        ),
-        (exit::TIMED_OUT.to_string(), "the timeout passed and the ECS task was stopped"),
-        (
-            exit::FAILED.to_string(),
-            "docker, AWS or this tool failed; or the ECS task never started or was killed from outside (Spot, host, StopTask): there is no code of the container to give",
-        ),
-        (
-            format!("{} / {} / {}", exit::HANGUP, exit::INTERRUPTED, exit::TERMINATED),
-            "ended by SIGHUP / SIGINT / SIGTERM",
-        ),
-    ];
     let mut table = "| code | means |\n|---|---|\n".to_owned();
-    for (code, meaning) in rows {
+    for (code, meaning) in xtask::verb::help::exit_codes() {
         writeln!(table, "| {code} | {meaning} |").unwrap();
     }
     table

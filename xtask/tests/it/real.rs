@@ -52,3 +52,13 @@ pub fn static_program(folder: &std::path::Path, name: &str, source: &str) {
         .unwrap();
     assert!(output.status.success(), "rustc: {}", String::from_utf8_lossy(&output.stderr));
 }
+
+/// A program of the virtual environment with tools that others wrote: XTASK_TEST_VENV names its folder.
+pub fn python_tool(name: &str) -> Option<std::path::PathBuf> {
+    let folder = std::env::var_os("XTASK_TEST_VENV").map(std::path::PathBuf::from);
+    let found = folder.map(|it| it.join("bin").join(name)).filter(|it| it.is_file());
+    if found.is_none() {
+        skipped(&format!("no {name}: set XTASK_TEST_VENV to a virtual environment with what .ci/run installs"));
+    }
+    found
+}

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::publish::{World, base64, command};
+use crate::real;
 
 const PASSWORD: &str = "the-password-of-the-test";
 /// bcrypt of the same: the registry takes no other.
@@ -20,19 +21,10 @@ pub struct DockerEngine {
     pub has_buildx: bool,
 }
 
-/// The engine; without one the test is skipped, or fails where XTASK_REQUIRE_REAL says that nothing may be skipped.
+/// The engine, where there is one.
 pub fn engine() -> Option<DockerEngine> {
     let answers = |arguments: &[&str]| command("docker").args(arguments).output().is_ok_and(|it| it.status.success());
-    if answers(&["version"]) {
-        return Some(DockerEngine { has_buildx: answers(&["buildx", "version"]) });
-    }
-    skip("no docker engine")
-}
-
-fn skip<T>(why: &str) -> Option<T> {
-    assert!(std::env::var("XTASK_REQUIRE_REAL").as_deref() != Ok("1"), "may not be skipped: {why}");
-    println!("skipped: {why}");
-    None
+    real::docker_engine().then(|| DockerEngine { has_buildx: answers(&["buildx", "version"]) })
 }
 
 /// A registry on a free loopback port, ended when dropped.
@@ -57,7 +49,8 @@ impl Registry {
         let mut program = command("docker-registry");
         let program = program.arg("serve").arg(&config).stdin(Stdio::null());
         let Ok(child) = program.stdout(log.try_clone().unwrap()).stderr(log).spawn() else {
-            return skip("no docker-registry on PATH");
+            real::skipped("no docker-registry on PATH");
+            return None;
         };
         let registry = Registry { child, port };
         let started = Instant::now();

@@ -10,7 +10,19 @@ const FLOORS: &[&[&str]] = &[
     // Words.
     &["model", "event", "error"],
     // Decisions.
-    &["config", "resolve", "fingerprint", "plan", "follow", "session", "verdict", "hints"],
+    &[
+        "config",
+        "resolve",
+        "fingerprint",
+        "plan",
+        "ours",
+        "follow",
+        "session",
+        "verdict",
+        "hints",
+        "permissions",
+        "retention",
+    ],
     // Effects.
     &["aws", "tools", "ui", "context"],
     // Stages.

@@ -452,7 +452,7 @@ pub(super) static KEYS: &[Key] = &[
         Number,
         "GiB, 21 to 200 (Fargate); default the base's",
         To::Settings(|it, e, r| {
-            it.ephemeral_storage = r.number(e, Number, (21, 200));
+            it.ephemeral_storage = r.number(e, Number, values::EPHEMERAL_STORAGE);
         }),
     ),
     key(
@@ -529,7 +529,7 @@ pub(super) static KEYS: &[Key] = &[
         Number,
         "so many ECS tasks, each with XTASK_SHARD (from 0) and XTASK_SHARDS",
         To::Settings(|it, e, r| {
-            it.shards = r.number(e, Number, (1, 10_000));
+            it.shards = r.number(e, Number, values::SHARDS);
         }),
     ),
     key(
@@ -537,7 +537,7 @@ pub(super) static KEYS: &[Key] = &[
         ANY,
         Number,
         "how many shards at a time",
-        To::Settings(|it, e, r| it.parallel = r.number(e, Number, (1, 10_000))),
+        To::Settings(|it, e, r| it.parallel = r.number(e, Number, values::SHARDS)),
     ),
     key(
         "retry",
@@ -589,7 +589,7 @@ pub(super) static KEYS: &[Key] = &[
         Number,
         "how often at most, the first included",
         To::Retry(|it, e, r| {
-            it.attempts = r.number(e, Number, (1, 10)).map(|it| it.value).unwrap_or_default();
+            it.attempts = r.number(e, Number, values::ATTEMPTS).map(|it| it.value).unwrap_or_default();
         }),
     ),
 ];

@@ -101,6 +101,12 @@ pub fn memory(text: &str) -> Read<u32> {
 pub const CPU: (u32, u32) = (128, 196_608);
 /// What docker and ECS take for `memory`: from 6 MiB to the largest machine's.
 pub const MEMORY: (u32, u32) = (6, 33_554_432);
+/// What Fargate takes for `ephemeral-storage`, in GiB.
+pub const EPHEMERAL_STORAGE: (u32, u32) = (21, 200);
+/// `shards` and `parallel`.
+pub const SHARDS: (u32, u32) = (1, 10_000);
+/// `attempts` of `retry`.
+pub const ATTEMPTS: (u32, u32) = (1, 10);
 
 /// Refuses a number outside of the limits.
 pub fn in_range(name: &str, value: u32, (least, most): (u32, u32)) -> Read<u32> {
@@ -500,7 +506,7 @@ pub fn looks_like_reference(text: &str) -> bool {
 }
 
 /// Options of `docker build` that this tool gives itself, and the key that says the same.
-const BUILD_OPTIONS: &[(&[&str], &str)] = &[
+pub(super) const BUILD_OPTIONS: &[(&[&str], &str)] = &[
     (&["--platform"], "use `platform` of the task"),
     (&["--tag", "-t"], "use `repository`: the tag is the hash of the build's inputs"),
     (&["--push", "--load", "--output", "-o"], "leave it out: the image is pushed where the runner needs it"),
@@ -512,7 +518,7 @@ const BUILD_OPTIONS: &[(&[&str], &str)] = &[
 ];
 
 /// Options of `docker run` that this tool gives itself, and the key that says the same.
-const RUN_OPTIONS: &[(&[&str], &str)] = &[
+pub(super) const RUN_OPTIONS: &[(&[&str], &str)] = &[
     (&["--name", "--rm", "--cidfile"], "leave it out: the container is named and removed by this tool"),
     (&["--detach", "-d", "--restart"], "leave it out: the container is followed to its end"),
     (&["--attach", "-a", "--sig-proxy"], "leave it out: the container's streams and signals are this tool's"),

@@ -3,6 +3,7 @@
 use crate::aws::Aws;
 use crate::error::{Problem, Result};
 use crate::model::{Identity, ImageSpec, ResolvedTask, Sourced, Span};
+use crate::plan::ecr_host;
 
 /// A repository of a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,26 +99,6 @@ fn is_emulated(aws: &Aws) -> bool {
     })
 }
 
-/// Account and region of an ECR host: `111122223333.dkr.ecr.eu-west-1.amazonaws.com`, also with `ecr-fips`, and the newer
-/// `111122223333.dkr-ecr.eu-west-1.on.aws`.
-pub fn ecr_host(host: &str) -> Option<(String, String)> {
-    let (account, rest) = host.split_once('.')?;
-    let rest =
-        ["dkr.ecr.", "dkr.ecr-fips.", "dkr-ecr.", "dkr-ecr-fips."].iter().find_map(|it| rest.strip_prefix(it))?;
-    let (region, suffix) = rest.split_once('.')?;
-    let known = [
-        "amazonaws.com",
-        "amazonaws.com.cn",
-        "amazonaws.eu",
-        "on.aws",
-        "on.amazonwebservices.com.cn",
-        "c2s.ic.gov",
-        "sc2s.sgov.gov",
-    ];
-    let is_account = account.len() == 12 && account.bytes().all(|it| it.is_ascii_digit());
-    (is_account && known.contains(&suffix)).then(|| (account.to_owned(), region.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -180,24 +161,6 @@ mod tests {
             let nameless = ImageSpec { repository: None, ..spec };
             let error = Destination::new(&task, &nameless, &identity, region).unwrap_err();
             assert_eq!(error.to_string(), "image `app` has no `repository` to push to");
-        }
-    }
-
-    #[test]
-    fn account_and_region_are_read_from_ecr_hosts_only() {
-        for (host, expected) in [
-            ("111122223333.dkr.ecr.eu-west-1.amazonaws.com", Some(("111122223333", "eu-west-1"))),
-            ("111122223333.dkr.ecr-fips.us-gov-west-1.amazonaws.com", Some(("111122223333", "us-gov-west-1"))),
-            ("111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn", Some(("111122223333", "cn-north-1"))),
-            ("111122223333.dkr-ecr.eu-west-1.on.aws", Some(("111122223333", "eu-west-1"))),
-            ("111122223333.dkr.ecr.eu-west-1.amazonaws.com.example.com", None),
-            ("11112222333.dkr.ecr.eu-west-1.amazonaws.com", None),
-            ("127.0.0.1:4566", None),
-            ("ghcr.io", None),
-            ("public.ecr.aws", None),
-        ] {
-            let found = ecr_host(host);
-            assert_eq!(found.as_ref().map(|(a, b)| (a.as_str(), b.as_str())), expected, "{host}");
         }
     }
 }

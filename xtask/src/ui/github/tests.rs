@@ -9,7 +9,15 @@ use crate::ui::samples;
 use crate::ui::text::Paint;
 
 fn github(folder: Option<&str>) -> Github {
-    let looks = Looks { paint: Paint(false), redraw: true, stdout_is_terminal: false, quiet: false, verbose: false };
+    let looks = Looks {
+        paint: Paint(false),
+        redraw: true,
+        stdout_is_terminal: false,
+        quiet: false,
+        verbose: false,
+        timings: false,
+        columns: None,
+    };
     let files = GithubFiles {
         summary: Some(PathBuf::from("summary")),
         output: Some(PathBuf::from("output")),
@@ -37,7 +45,14 @@ fn shown(events: &[Event]) -> Output {
 fn the_log_has_groups_and_the_output_is_guarded() {
     let out = shown(&samples::run());
     // T1 and T2 delimit outputs.
-    let expected = "::stop-commands::T3\n== CreateUsers: migrating\nboom\n::T3::\n";
+    let expected = "\
+::stop-commands::T3
+== CreateUsers: migrating
+boom
+::T3::
+::warning title=db-migrate::cannot read the output: timeout; trying again
+::error title=db-migrate::db-migrate in staging: exit code 1%0AECS: EssentialContainerExited: Essential container in task exited%0Athe output is complete%0AECS task arn:aws:ecs:eu-west-1:111122223333:task/staging/0123456789abcdef
+";
     assert_eq!(out.on_stdout(), expected);
     let expected = "    \
     Resolved db-migrate in staging, on ECS; run r-1
@@ -57,12 +72,10 @@ fn the_log_has_groups_and_the_output_is_guarded() {
       Status PENDING
       Status RUNNING
 warning: cannot read the output: timeout; trying again
-::warning title=db-migrate::cannot read the output: timeout; trying again
       Failed db-migrate in staging: exit code 1 after 1m35s (ran 30s)
              ECS: EssentialContainerExited: Essential container in task exited
              the output is complete
              ECS task arn:aws:ecs:eu-west-1:111122223333:task/staging/0123456789abcdef
-::error title=db-migrate::db-migrate in staging: exit code 1%0AECS: EssentialContainerExited: Essential container in task exited%0Athe output is complete%0AECS task arn:aws:ecs:eu-west-1:111122223333:task/staging/0123456789abcdef
 ";
     assert_eq!(out.on_stderr(), expected);
 }
@@ -99,7 +112,10 @@ fn whatever_ends_the_run_ends_guard_and_group() {
     github.error(None, &Problem::new("no answer").failed(), &mut out);
     github.event(None, &samples::log("x"), samples::now(), &mut out);
     github.end(&mut out);
-    assert_eq!(out.on_stdout(), "::stop-commands::T2\n::T2::\n::stop-commands::T3\nx\n::T3::\n");
+    assert_eq!(
+        out.on_stdout(),
+        "::stop-commands::T2\n::T2::\n::error title=xtask::no answer\n::stop-commands::T3\nx\n::T3::\n"
+    );
     assert!(out.on_both().contains("::T2::\nerror: no answer\n::error title=xtask::no answer\n"));
 }
 
@@ -174,15 +190,18 @@ fn the_summary_says_what_ran_where_and_how_it_ended() {
 | stop code | `EssentialContainerExited` |
 | stopped reason | `Essential container in task exited` |
 
-| part | time | |
-|---|--:|---|
-| build | 40s | `█████████████·················` |
-| push | 8s | `·············██···············` |
-| queue | 5s | `···············██·············` |
-| pull | 9.5s | `·················███··········` |
-| run | 30s | `····················█████████·` |
-| stop | 2.5s | `·····························█` |
-| total | 1m35s | |
+```mermaid
+gantt
+    dateFormat x
+    axisFormat %M:%S
+    title 1m35s in total
+    build 40s :0, 40000ms
+    push 8s :40000, 8000ms
+    queue 5s :48000, 5000ms
+    pull 9.5s :53000, 9500ms
+    run 30s :62500, 30000ms
+    stop 2.5s :92500, 2500ms
+```
 
 The last lines of the output:
 
@@ -199,7 +218,7 @@ boom
 fn a_good_end_needs_no_lines_and_an_early_one_has_its_errors() {
     let events = [samples::log("x"), Event::Finished(Box::new(samples::ending(Outcome::Succeeded, 0)))];
     let summary = shown(&events).in_file("summary");
-    assert!(summary.starts_with("### db-migrate: succeeded\n") && !summary.contains("```"), "{summary}");
+    assert!(summary.starts_with("### db-migrate: succeeded\n") && !summary.contains("```text"), "{summary}");
     assert!(!summary.contains("stop code"), "{summary}");
 
     let mut github = github(None);

@@ -5,8 +5,15 @@ use crate::error::Problem;
 use crate::model::Timestamp;
 use crate::ui::samples;
 
-const PLAIN: Looks =
-    Looks { paint: Paint(false), redraw: false, stdout_is_terminal: false, quiet: false, verbose: false };
+const PLAIN: Looks = Looks {
+    paint: Paint(false),
+    redraw: false,
+    stdout_is_terminal: false,
+    quiet: false,
+    verbose: false,
+    timings: false,
+    columns: None,
+};
 const TERMINAL: Looks = Looks { redraw: true, stdout_is_terminal: true, ..PLAIN };
 
 /// Shows events a second apart.
@@ -204,7 +211,7 @@ fn each_end_says_what_a_reader_needs() {
             "     Refused t: another one is running; exit code 125 after 1m1s\n",
         ),
         (with(Outcome::Refused, 2, None, "", None), "     Refused t: nothing was started; exit code 2 after 1m1s\n"),
-        (with(Outcome::Skipped, 0, None, "", None), "     Skipped t: nothing had to run after 1m1s\n"),
+        (with(Outcome::Skipped, 0, None, "", None), "     Skipped t: nothing had to run\n"),
         (
             with(Outcome::Unknown, 125, None, "", None),
             "     Unknown t: ECS cannot say how it ended; exit code 125 after 1m1s\n",

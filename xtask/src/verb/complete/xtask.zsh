@@ -1,37 +1,45 @@
 # Completion of `cargo xtask` for zsh. In ~/.zshrc, behind compinit:  source <(cargo xtask completions zsh)
+
+# The binary that cargo has built: asking cargo takes longer than a completion may.
 __xtask_binary() {
     local folder=$PWD binary
-    while [[ -n $folder ]]; do
-        if [[ -f $folder/tasks.toml || -f $folder/xtask/Cargo.toml ]]; then
-            binary=${CARGO_TARGET_DIR:-$folder/target}/xtask/xtask
-            [[ -x $binary ]] && print -rn -- "$binary"
+    while :; do
+        binary=${CARGO_TARGET_DIR:-$folder/target}/xtask/xtask
+        if [[ -x $binary ]]; then
+            print -rn -- "$binary"
             return
         fi
+        [[ -n $folder ]] || break
         folder=${folder%/*}
     done
+    whence -p xtask
 }
 
 __xtask_complete() {
-    if [[ ${words[2]-} != xtask || $CURRENT -lt 3 ]]; then
+    local first=3 binary line word
+    if [[ ${words[1]:t} == xtask ]]; then
+        first=2
+    elif [[ ${words[2]-} != xtask || $CURRENT -lt 3 ]]; then
+        # Not ours: to the completion that was there before.
         if [[ -n ${__xtask_cargo_before-} ]]; then
             $__xtask_cargo_before "$@"
-        else
+        fi
+        if [[ $CURRENT -eq 2 ]]; then
             compadd xtask
         fi
         return
     fi
-    local binary line
-    binary=$(__xtask_binary)
-    [[ -n $binary ]] || return 1
+    binary=$(__xtask_binary) || return 1
     local -a candidates descriptions
     while IFS= read -r line; do
-        local word=${line%%$'\t'*} help=${line#*$'\t'}
+        word=${line%%$'\t'*}
         candidates+=("$word")
-        descriptions+=("${word}${help:+  -- $help}")
-    done < <("$binary" complete -- "${(@)words[3,$CURRENT]}" 2>/dev/null)
+        line=${line#*$'\t'}
+        descriptions+=("$word${line:+  -- $line}")
+    done < <("$binary" complete -- "${(@)words[first,CURRENT]}" 2>/dev/null)
     compadd -l -d descriptions -a candidates
 }
 
 __xtask_cargo_before=${_comps[cargo]-}
 [[ $__xtask_cargo_before == __xtask_complete ]] && __xtask_cargo_before=
-compdef __xtask_complete cargo
+compdef __xtask_complete cargo xtask

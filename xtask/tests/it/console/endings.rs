@@ -211,10 +211,7 @@ fn or_the_line_to_stop_it_is_told() {
         let ran = running.finish().code(0);
         let arn = world.fake.alive().remove(0);
         let text = String::from_utf8_lossy(&ran.terminal).into_owned();
-        assert!(
-            text.contains(&format!("aws ecs stop-task --region eu-west-1 --cluster staging --task {arn}")),
-            "{text}"
-        );
+        assert!(text.contains(&format!("cargo xtask stop {} -e staging", arn.rsplit('/').next().unwrap())), "{text}");
     }
 }
 

@@ -229,6 +229,29 @@ fn exec_says_why_there_can_be_no_session() {
 }
 
 #[test]
+fn a_session_beside_a_running_console() {
+    if !has_terminal() {
+        return;
+    }
+    let world = World::new(Net::default());
+    let running = world.test.command(["run", "console", "-e", "staging"]).terminal(Terminal::All).start();
+    running.wait_for_stdout("$ ");
+    let id = world.fake.alive()[0].rsplit('/').next().unwrap().to_owned();
+    for name in ["console", &id[..6], &id] {
+        let _ = world
+            .test
+            .command(["exec", name, "-e", "staging", "--", "echo", "beside"])
+            .run()
+            .code(0)
+            .stdout("beside\n");
+    }
+    assert_eq!(world.fake.alive().len(), 1);
+    running.types("exit\r");
+    let _ = running.finish().code(0);
+    let _ = world.test.command(["exec", "console", "-e", "staging"]).run().code(2).stderr_has("has stopped");
+}
+
+#[test]
 fn exec_in_an_ecs_task_without_it_says_so() {
     let world = World::with(Net::default(), |it| {
         it.cluster("plain").service(

@@ -223,10 +223,12 @@ fn the_terminal_is_raw_only_while_the_session_is() {
     assert_eq!(before, after);
 }
 
-/// Not a test: what the next one runs in a terminal of its own.
+/// What the next one runs in a terminal of its own.
 #[test]
-#[ignore = "the next test runs it"]
 fn panics_in_raw_mode() {
+    if std::env::var_os("XTASK_TEST_PANIC").is_none() {
+        return;
+    }
     // Forgotten: nothing but the hook can restore it.
     std::mem::forget(xtask::tools::terminal::Raw::enter().expect("it has a terminal"));
     panic!("on purpose");
@@ -238,7 +240,7 @@ fn a_panic_leaves_the_terminal_as_it_was() {
         return;
     }
     let this = std::env::current_exe().expect("a process has a program").display().to_string();
-    let script = format!("exec {this} --ignored --exact console::terminal::panics_in_raw_mode --nocapture");
+    let script = format!("XTASK_TEST_PANIC=1 exec {this} --exact console::terminal::panics_in_raw_mode --nocapture");
     let test = Test::new().program("panics", &script).instead("panics");
     let running = test.command([""; 0]).terminal(Terminal::All).start();
     let before = running.settings();

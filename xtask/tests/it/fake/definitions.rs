@@ -249,6 +249,32 @@ pub fn deregister(state: &mut State, request: &Request, now: Millis) -> Reply {
     Ok(json!({ "taskDefinition": definition.document }).to_string())
 }
 
+/// DeleteTaskDefinitions: only what is INACTIVE, and not all at once.
+pub fn delete(state: &mut State, request: &Request, now: Millis) -> Reply {
+    let references = request.strings("taskDefinitions");
+    if references.is_empty() || references.len() > 10 {
+        return Err(Refusal::parameter("Task definitions cannot be empty, and at most 10 are allowed."));
+    }
+    let (mut deleted, mut failures) = (Vec::new(), Vec::new());
+    for reference in references {
+        let arn = find(state, &reference).map(|it| it.arn.clone());
+        let Some(definition) = state.definitions.iter_mut().find(|it| Some(&it.arn) == arn.as_ref()) else {
+            failures.push(json!({ "arn": reference, "reason": "MISSING" }));
+            continue;
+        };
+        if definition.active {
+            let reason =
+                "The specified task definition is still in ACTIVE status. Please deregister the target and try again.";
+            failures.push(json!({ "arn": definition.arn, "reason": reason }));
+            continue;
+        }
+        definition.document["status"] = json!("DELETE_IN_PROGRESS");
+        definition.document["deleteRequestedAt"] = seconds(now);
+        deleted.push(definition.document.clone());
+    }
+    Ok(json!({ "taskDefinitions": deleted, "failures": failures }).to_string())
+}
+
 /// Memory sizes in MiB that Fargate has for a number of CPU units.
 pub fn is_fargate_size(cpu: &str, memory: &str) -> bool {
     let (Ok(cpu), Ok(memory)) = (cpu.parse::<u32>(), memory.parse::<u32>()) else { return false };

@@ -21,6 +21,7 @@ pub fn handle(state: &mut State, request: &Request, now: Millis) -> Option<Reply
         "RegisterTaskDefinition" => definitions::register(state, request, now),
         "DescribeTaskDefinition" => definitions::describe(state, request),
         "DeregisterTaskDefinition" => definitions::deregister(state, request, now),
+        "DeleteTaskDefinitions" => definitions::delete(state, request, now),
         "ListTaskDefinitions" => list_definitions(state, request),
         "DescribeServices" => describe_services(state, request),
         "ListServices" => list_services(state, request),
@@ -34,12 +35,12 @@ pub fn handle(state: &mut State, request: &Request, now: Millis) -> Option<Reply
 }
 
 fn list_definitions(state: &State, request: &Request) -> Reply {
-    let active = request.str("status").unwrap_or("ACTIVE") == "ACTIVE";
+    let status = request.str("status").unwrap_or("ACTIVE");
     let prefix = request.str("familyPrefix");
     let mut arns: Vec<&str> = state
         .definitions
         .iter()
-        .filter(|it| it.active == active && prefix.is_none_or(|prefix| it.family == prefix))
+        .filter(|it| text(&it.document, "status") == status && prefix.is_none_or(|prefix| it.family == prefix))
         .map(|it| it.arn.as_str())
         .collect();
     if request.str("sort") == Some("DESC") {
@@ -64,6 +65,7 @@ fn describe_clusters(state: &State, request: &Request) -> Reply {
                 "defaultCapacityProviderStrategy": [],
                 "settings": [],
                 "tags": [],
+                "configuration": cluster.configuration,
             })),
             None => failures.push(json!({ "arn": reference, "reason": "MISSING" })),
         }

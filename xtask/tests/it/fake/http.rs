@@ -95,7 +95,8 @@ fn carry_out(core: &Core, mut stream: &TcpStream, exchange: &Exchange, closing: 
     std::thread::sleep(exchange.latency / 2);
     let act = core.act(exchange);
     core.hook(exchange, Moment::Acted);
-    std::thread::sleep(exchange.latency / 2 + exchange.slow);
+    std::thread::sleep(exchange.latency / 2);
+    core.pass(exchange.slow);
     match act {
         Act::Answer(answer) => {
             core.answered(exchange, &answer);

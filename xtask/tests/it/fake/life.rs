@@ -226,9 +226,9 @@ impl Life {
 
     /// Every status lasts for several polls, so that each is seen.
     pub fn unhurried(mut self) -> Life {
-        (self.provisioning, self.pending, self.activating) = (5_000, 5_000, 5_000);
-        (self.deactivating, self.stopping, self.deprovisioning) = (5_000, 5_000, 5_000);
-        self.runs(5_000)
+        (self.provisioning, self.pending, self.activating) = (10_000, 10_000, 10_000);
+        (self.deactivating, self.stopping, self.deprovisioning) = (10_000, 10_000, 10_000);
+        self.runs(10_000)
     }
 
     /// Every status is over within a second or two, RUNNING after `span`: for many runs in a row.

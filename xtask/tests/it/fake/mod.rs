@@ -114,8 +114,8 @@ pub struct Exchange {
     pub fault: Option<Fault>,
     /// For a door to wait, in real time, half before the effect and half after it.
     pub latency: Duration,
-    /// For a door to wait before the answer, in real time.
-    pub slow: Duration,
+    /// For a door to let pass before the answer, on the fake's clock.
+    pub slow: Millis,
 }
 
 /// What a door does at the end of a request.
@@ -155,7 +155,7 @@ impl Core {
         });
         let latency =
             inner.latency.as_mut().map_or(0, |(random, range)| range.start + random.below(range.end - range.start));
-        let slow = if let Some(Fault::Slow(span)) = fault { self.clock.real(span) } else { Duration::ZERO };
+        let slow = if let Some(Fault::Slow(span)) = fault { span } else { 0 };
         Exchange { index, nth, request, fault, latency: Duration::from_millis(latency), slow }
     }
 
@@ -219,6 +219,17 @@ impl Core {
         for hook in due {
             (hook.run)();
         }
+    }
+
+    /// Lets a span of the fake's clock pass.
+    pub fn pass(&self, span: Millis) {
+        self.clock.pass(span);
+    }
+
+    /// Service and operation of every request, in the order of arrival.
+    pub fn calls(&self) -> Vec<(&'static str, String)> {
+        let inner = self.lock();
+        inner.records.iter().map(|it| (it.request.service.as_str(), it.request.operation.clone())).collect()
     }
 
     /// Something that the test must fail for.
@@ -289,6 +300,11 @@ impl Fake {
         Fake::with_speed(SPEED)
     }
 
+    /// The same, the clock standing still but for [`Fake::advance`]: for a client inside of the test.
+    pub fn by_hand() -> Fake {
+        Fake::with_speed(0.0)
+    }
+
     /// The same, the clock so much faster than real time.
     pub fn with_speed(speed: f64) -> Fake {
         let state = State {
@@ -343,7 +359,15 @@ impl Fake {
         self.change(|inner, _| {
             let arn = format!("arn:aws:ecs:{}:{}:cluster/{name}", inner.state.region, inner.state.account);
             let capacity_providers = capacity_providers.iter().map(|it| (*it).to_owned()).collect();
-            inner.state.clusters.push(Cluster { name: name.to_owned(), arn, capacity_providers });
+            let configuration = Value::Null;
+            inner.state.clusters.push(Cluster { name: name.to_owned(), arn, capacity_providers, configuration });
+        })
+    }
+
+    /// The `configuration` of the cluster that came last.
+    pub fn cluster_configuration(self, configuration: Value) -> Fake {
+        self.change(|inner, _| {
+            inner.state.clusters.last_mut().expect("there is a cluster").configuration = configuration;
         })
     }
 
@@ -352,6 +376,16 @@ impl Fake {
         self.change(|inner, now| {
             let definition = definitions::add(&mut inner.state, &request, now - 86_400_000);
             inner.state.groups.extend(logs::groups_of(definition.containers()));
+        })
+    }
+
+    /// Deregisters a revision, by `family:revision`.
+    pub fn inactive(self, revision: &str) -> Fake {
+        self.change(|inner, _| {
+            let found = inner.state.definitions.iter_mut().find(|it| it.arn.ends_with(&format!("/{revision}")));
+            let definition = found.expect("there is that revision");
+            definition.active = false;
+            definition.document["status"] = serde_json::json!("INACTIVE");
         })
     }
 
@@ -538,6 +572,11 @@ impl Fake {
         self.door.wait_until_left();
     }
 
+    /// What the doors bring requests to, for who looks at them all.
+    pub fn core(&self) -> Arc<Core> {
+        Arc::clone(&self.core)
+    }
+
     /// Every request, in the order of arrival.
     pub fn records(&self) -> Vec<Record> {
         self.core.lock().records.clone()
@@ -596,7 +635,7 @@ impl Fake {
         .collect()
     }
 
-    /// The ARNs of the ECS tasks of services.
+    /// The ARNs of the ECS tasks that services run.
     pub fn service_tasks(&self) -> Vec<String> {
         let inner = self.core.lock();
         inner.state.tasks.iter().filter(|it| it.service.is_some()).map(|it| it.arn.clone()).collect()

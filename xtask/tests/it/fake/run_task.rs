@@ -211,7 +211,7 @@ fn check_capacity(body: &Value, definition: &Definition, capacity_providers: &[S
         return Err(Refusal::parameter(message));
     }
     let is_fargate = |it: &&str| it.starts_with("FARGATE");
-    if strategy.iter().any(is_fargate) && !strategy.iter().all(|it| is_fargate(it)) {
+    if strategy.iter().any(is_fargate) && !strategy.iter().all(is_fargate) {
         return Err(Refusal::parameter(
             "A strategy cannot have both Fargate and Auto Scaling group capacity providers.",
         ));

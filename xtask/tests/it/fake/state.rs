@@ -14,6 +14,8 @@ pub struct Cluster {
     pub name: String,
     pub arn: String,
     pub capacity_providers: Vec<String>,
+    /// `configuration`: of ECS Exec, for one.
+    pub configuration: Value,
 }
 
 /// An ECS task.

@@ -124,13 +124,13 @@ pub struct Refusal {
     pub code: String,
     pub message: String,
     /// More members of the error, for example `resourceIds`.
-    pub more: Map<String, Value>,
+    pub more: Vec<(String, Value)>,
 }
 
 impl Refusal {
     /// A refusal of the client's doing.
     pub fn new(code: &str, message: impl Into<String>) -> Refusal {
-        Refusal { status: 400, code: code.to_owned(), message: message.into(), more: Map::new() }
+        Refusal { status: 400, code: code.to_owned(), message: message.into(), more: Vec::new() }
     }
 
     /// ECS's word for a parameter that it will not take.
@@ -149,7 +149,7 @@ impl Refusal {
     }
 
     pub fn with(mut self, member: &str, value: Value) -> Refusal {
-        self.more.insert(member.to_owned(), value);
+        self.more.push((member.to_owned(), value));
         self
     }
 

@@ -17,7 +17,6 @@ fn has_credentials(fake: &Fake, test: &str) -> bool {
         return true;
     }
     let program = std::env::current_exe().expect("a test program has a path");
-    #[expect(clippy::disallowed_methods, reason = "this very program, with another environment")]
     let mut command = std::process::Command::new(program);
     command.args(["--exact", &format!("fake_tests::{test}"), "--nocapture"]).env_clear().envs(fake.env());
     let output = command.output().expect("this program can be started again");
@@ -75,7 +74,7 @@ fn app() -> Value {
 
 /// A cluster `staging` with the service `web` of that definition.
 fn staging() -> Fake {
-    Fake::new()
+    Fake::by_hand()
         .cluster("staging")
         .task_definition(app())
         .service("staging", json!({ "serviceName": "web", "taskDefinition": "app" }))

@@ -56,7 +56,7 @@ fn a_life_from_start_to_end() {
         assert_eq!(launched.started_by.as_deref(), Some("xtask/db-migrate/k3v9"));
         assert_eq!(described(aws, &launched.arn).await, None);
         assert_eq!(described(aws, &launched.arn).await, None);
-        assert_eq!(fake.alive(), [launched.arn.clone()]);
+        assert_eq!(fake.alive(), [launched.arn.as_str()]);
         let (statuses, task) = followed(fake, aws, &launched.arn).await;
         assert_eq!(
             statuses,
@@ -153,7 +153,8 @@ fn nothing_may_start_although_all_is_well() {
 
 #[test]
 fn every_end_has_its_words() {
-    let table: Vec<(Life, &str, &str, Option<i32>, Option<&str>)> = vec![
+    type Row = (Life, &'static str, &'static str, Option<i32>, Option<&'static str>);
+    let table: Vec<Row> = vec![
         (
             Life::new().runs_out_of_memory(),
             "EssentialContainerExited",
@@ -209,7 +210,7 @@ fn an_essential_sidecar_takes_the_task_with_it() {
     definition["containerDefinitions"][1]["essential"] = json!(true);
     let mut life = Life::new().runs_forever().container("proxy", ContainerLife::exits(3, 1_000));
     life.chosen = Some("web".to_owned());
-    let fake = Fake::new().cluster("staging").task_definition(definition).task_life(life);
+    let fake = Fake::by_hand().cluster("staging").task_definition(definition).task_life(life);
     with_client("task::an_essential_sidecar_takes_the_task_with_it", fake, async |fake, aws| {
         let (_, task) = followed(fake, aws, &launch(aws).await.arn).await;
         assert_eq!(task.stop_code.as_deref(), Some("EssentialContainerExited"));
@@ -223,7 +224,7 @@ fn an_init_container_runs_first() {
     let mut definition = app();
     definition["containerDefinitions"][0]["dependsOn"] = json!([{ "containerName": "proxy", "condition": "SUCCESS" }]);
     let life = Life::new().runs(60_000).container("proxy", ContainerLife::exits(0, 30_000));
-    let fake = Fake::new().cluster("staging").task_definition(definition).task_life(life);
+    let fake = Fake::by_hand().cluster("staging").task_definition(definition).task_life(life);
     with_client("task::an_init_container_runs_first", fake, async |fake, aws| {
         let arn = launch(aws).await.arn;
         let (mut seen_waiting, mut seen_running) = (false, false);

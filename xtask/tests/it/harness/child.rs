@@ -141,7 +141,6 @@ impl<'a> Command<'a> {
 
     /// Starts, to be watched.
     pub fn start(self) -> Running<'a> {
-        #[expect(clippy::disallowed_methods, reason = "the one place of the tests that starts the binary")]
         let new = |program: &std::ffi::OsStr| std::process::Command::new(program);
         let mut command = match self.terminal {
             Some(_) => {
@@ -261,8 +260,11 @@ impl Read for Master {
 /// What a stream has said so far, read by a thread.
 #[derive(Debug, Clone)]
 struct Output {
-    shared: Arc<(Mutex<(Vec<u8>, bool)>, Condvar)>,
+    shared: Arc<(Mutex<Said>, Condvar)>,
 }
+
+/// The bytes, and whether that was all.
+type Said = (Vec<u8>, bool);
 
 impl Output {
     fn none() -> Output {
@@ -454,7 +456,21 @@ impl Running<'_> {
         self.test.check_secrets("stdout", &ran.stdout);
         self.test.check_secrets("stderr", &ran.stderr);
         self.test.check_secrets("the terminal", &ran.terminal);
+        self.check_events(&ran);
+        self.test.check_calls();
         ran
+    }
+
+    /// What `--format json` wrote of a run is what docs/events.schema.json says.
+    fn check_events(&self, ran: &Ran) {
+        let words: Vec<String> = self.words.iter().map(|it| it.to_string_lossy().into_owned()).collect();
+        let ours = words.iter().take_while(|it| *it != "--");
+        let json =
+            ours.clone().any(|it| it == "--format=json") || words.windows(2).any(|it| it == ["--format", "json"]);
+        let of_a_run = words.iter().any(|it| it == "run" || it == "attach");
+        if json && of_a_run && !self.stdout_on_terminal {
+            crate::events::check_events(&ran.stdout);
+        }
     }
 }
 

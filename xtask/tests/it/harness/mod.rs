@@ -20,7 +20,8 @@
 //! - The environment is cleared; HOME, TMPDIR and PATH are the test's own. On PATH are the programs that the test puts there and
 //!   nothing else, not even `/bin`.
 //! - Texts are compared whole, after [`redact::Redactions`] has replaced what differs from run to run.
-//! - No output may contain a secret of the fake, and nothing that the binary started may hold its output open after its end.
+//! - No output may contain a planted secret, every call to AWS must be in the table that `policy` is made from, and
+//!   nothing that the binary started may hold its output open after its end.
 //! - A run that takes longer than [`LIMIT`] is killed, and what it had printed is shown.
 
 pub mod child;
@@ -33,6 +34,7 @@ pub mod screen;
 use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -40,7 +42,7 @@ pub use child::{Child, Command, Running, Signal, Terminal};
 pub use docker::{Call, Docker, Says};
 pub use ran::Ran;
 
-use crate::fake::Fake;
+use crate::fake::{Core, Fake};
 use redact::Redactions;
 
 /// How long a run may take in real time.
@@ -78,6 +80,8 @@ pub struct Test {
     env: Vec<(String, String)>,
     redactions: Redactions,
     secrets: Vec<String>,
+    /// Each must know of every call that it gets who is allowed to make it.
+    fakes: Vec<Arc<Core>>,
     endpoint: Option<String>,
     /// Of the next run.
     next_child: RefCell<Option<Child>>,
@@ -104,6 +108,7 @@ impl Test {
             env: env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             redactions,
             secrets: Vec::new(),
+            fakes: Vec::new(),
             endpoint: None,
             next_child: RefCell::new(None),
             folder,
@@ -117,6 +122,7 @@ impl Test {
         }
         self.endpoint = Some(fake.endpoint());
         self.secrets.extend(fake.secrets());
+        self.fakes.push(fake.core());
         fake.watch_pushes(self.docker_folder().join("pushes"));
         self
     }
@@ -208,6 +214,16 @@ impl Test {
         self
     }
 
+    /// The environment, for a process that the test starts itself.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// A text (a file that the binary wrote) as the tests compare it.
+    pub fn redacted(&self, text: &str) -> String {
+        self.redactions.apply(text)
+    }
+
     /// The folder of tasks.toml.
     pub fn project(&self) -> PathBuf {
         self.folder.path().join("project")
@@ -235,6 +251,16 @@ impl Test {
     /// A run to be described further.
     pub fn command<T: Into<std::ffi::OsString>>(&self, arguments: impl IntoIterator<Item = T>) -> Command<'_> {
         Command::new(self, arguments.into_iter().map(Into::into).collect())
+    }
+
+    /// Fails where AWS was called in a way of which the table of permissions knows nothing: then `policy` would be too small.
+    pub fn check_calls(&self) {
+        for (service, operation) in self.fakes.iter().flat_map(|it| it.calls()) {
+            assert!(
+                xtask::permissions::find(service, &operation).is_some(),
+                "{service}:{operation} was called, and src/permissions/table.rs has no row for it"
+            );
+        }
     }
 
     /// Fails where a text has a secret in it.

@@ -1,0 +1,103 @@
+//! The way to AWS, for every verb that goes there: what this process's environment says about it, the guards, and the command lines that a
+//! person types next.
+
+use crate::aws::trace::Trace;
+use crate::aws::{Aws, AwsOptions};
+use crate::cx::TasksFile;
+use crate::error::{Problem, Result};
+use crate::event::Event;
+use crate::flags::Everywhere;
+use crate::model::{Selection, Settings, Sourced};
+use crate::resolve;
+use crate::stage::find::Ground;
+use crate::ui::Ui;
+
+/// A variable of this process's environment.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// An endpoint from outside tasks.toml would lead somewhere else than tasks.toml says: a warning, or a refusal where that is protected.
+pub fn guard_endpoint(environment: &Sourced<String>, settings: &Settings) -> Result<Option<String>> {
+    if settings.endpoint_url.is_some() || variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").as_deref() == Some("true") {
+        return Ok(None);
+    }
+    let mut names = std::env::vars_os()
+        .filter_map(|(name, value)| name.into_string().ok().filter(|_| !value.is_empty()))
+        .filter(|it| it.starts_with("AWS_ENDPOINT_URL"));
+    let Some(name) = names.next() else { return Ok(None) };
+    if settings.protected.as_ref().is_some_and(|it| it.value) {
+        return Err(Problem::new(format!("{name} is set, and `{}` is protected", environment.value))
+            .at(environment.span())
+            .hint(format!("unset {name}, or write `endpoint-url` into the environment of tasks.toml"))
+            .refused());
+    }
+    Ok(Some(format!("{name} is set: AWS is reached there instead of at its own endpoints")))
+}
+
+/// The clients that settings lead to.
+pub async fn connect(settings: &Settings, ui: &Ui) -> Result<Aws> {
+    let ui = ui.clone();
+    let options = AwsOptions {
+        trace: Some(Trace::new(move |line| ui.note(line))),
+        profile: settings.profile.clone(),
+        region: settings.region.clone(),
+        endpoint_url: settings.endpoint_url.clone(),
+        speed: variable("XTASK_TEST_SPEED").and_then(|it| it.parse().ok()).unwrap_or(1.0),
+    };
+    Aws::connect(options).await
+}
+
+/// The places of the chosen environment, with the way to each.
+pub async fn grounds(file: &TasksFile, everywhere: &Everywhere, ui: &Ui) -> Result<Vec<Ground>> {
+    let config = file.config()?;
+    let environment = resolve::environment(&config, &selection(everywhere))?;
+    let mut grounds = Vec::new();
+    for (index, place) in environment.places.into_iter().enumerate() {
+        if let Some(message) = guard_endpoint(&environment.name, &place.settings)?
+            && index == 0
+        {
+            ui.emit(Event::Warning { message, hint: None });
+        }
+        let aws = connect(&place.settings, ui).await?;
+        grounds.push(Ground { aws, environment: environment.name.value.clone(), place });
+    }
+    Ok(grounds)
+}
+
+/// What the command line and the process environment choose, without a task.
+fn selection(everywhere: &Everywhere) -> Selection {
+    everywhere.selection(variable)
+}
+
+/// A command line with which a person goes on, with the flags that lead to the same place: `cargo xtask attach 0123 -e staging`.
+pub fn again(everywhere: &Everywhere, environment: &str, words: &str) -> String {
+    let mut line = format!("cargo xtask {words} -e {environment}");
+    let file = everywhere.file.as_ref().map(|it| it.display().to_string());
+    for (flag, value) in [("--profile", &everywhere.profile), ("--region", &everywhere.region), ("--file", &file)] {
+        if let Some(value) = value {
+            let plain = value.chars().all(|it| it.is_alphanumeric() || "_-./:=,@%+".contains(it));
+            let value = if plain { value.clone() } else { format!("'{}'", value.replace('\'', r"'\''")) };
+            line.push_str(&format!(" {flag} {value}"));
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_line_leads_to_the_same_place() {
+        let everywhere = Everywhere {
+            profile: Some("acme".to_owned()),
+            file: Some("ops tasks.toml".into()),
+            ..Everywhere::default()
+        };
+        assert_eq!(
+            again(&everywhere, "staging", "attach 01"),
+            "cargo xtask attach 01 -e staging --profile acme --file 'ops tasks.toml'"
+        );
+    }
+}
