@@ -18,6 +18,9 @@ use super::connect::{Connection, Url};
 const LONGEST_MESSAGE: usize = 1 << 20;
 /// How long the upgrade may take.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the rest of a refusal's text is waited for, and how much of it is read.
+const REFUSAL: Duration = Duration::from_millis(500);
+const LONGEST_REFUSAL: usize = 4096;
 
 /// Why there is no channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,7 +199,22 @@ async fn upgrade(connection: Connection, url: &Url, headers: &[(String, String)]
     loop {
         match handshake.handshake() {
             Ok((websocket, _)) => return Ok(Channel { websocket, read, write, buffer, flush: false }),
-            Err(HandshakeError::Failure(error)) => return Err(explained(error)),
+            Err(HandshakeError::Failure(Error::Http(answer))) => {
+                let status = answer.status().as_u16();
+                let length = answer.headers().get("content-length").and_then(|it| it.to_str().ok()?.parse().ok());
+                let mut body = answer.into_body().unwrap_or_default();
+                // What AWS says about a refusal may come a moment after the refusal.
+                while body.len() < length.unwrap_or(0).min(LONGEST_REFUSAL) {
+                    match tokio::time::timeout(REFUSAL, read.read(&mut buffer[..])).await {
+                        Ok(Ok(count @ 1..)) => body.extend_from_slice(&buffer[..count]),
+                        _ => break,
+                    }
+                }
+                return Err(answered(status, &body));
+            }
+            Err(HandshakeError::Failure(error)) => {
+                return Err(refused(&format!("the upgrade to a websocket failed: {error}")));
+            }
             Err(HandshakeError::Interrupted(again)) => handshake = again,
         }
         let memory = handshake.get_mut().get_mut();
@@ -217,18 +235,12 @@ fn refused(message: &str) -> Refused {
     Refused { status: None, message: message.to_owned() }
 }
 
-fn explained(error: Error) -> Refused {
-    match error {
-        Error::Http(answer) => {
-            let status = answer.status().as_u16();
-            let body = answer.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-            let body: String = body.trim().chars().take(300).collect();
-            let body = if body.is_empty() { body } else { format!(": {body}") };
-            Refused {
-                status: Some(status),
-                message: format!("the service refuses the channel with HTTP status {status}{body}"),
-            }
-        }
-        other => refused(&format!("the upgrade to a websocket failed: {other}")),
+fn answered(status: u16, body: &[u8]) -> Refused {
+    let text = String::from_utf8_lossy(body);
+    let text: String = text.trim().chars().take(300).collect();
+    let text = if text.is_empty() { text } else { format!(": {text}") };
+    Refused {
+        status: Some(status),
+        message: format!("the service refuses the channel with HTTP status {status}{text}"),
     }
 }

@@ -53,7 +53,7 @@ pub async fn exec(
         match &flags.id {
             // The start of an id, or a task's name: among those that this tool started.
             Some(id) if !is_whole(id) => match find::find(&grounds, id, For::Looking).await? {
-                Sought::Task(found) if !found.task.is_stopped() => {
+                Sought::Task(found) if !is_ending(&found.task) => {
                     Ok((found.ground.aws.clone(), found.ground.cluster().to_owned(), found.task))
                 }
                 Sought::Task(found) => Err(has_stopped(&found.task)),
@@ -154,16 +154,22 @@ fn is_whole(id: &str) -> bool {
     id.starts_with("arn:") || (id.len() == 32 && id.bytes().all(|it| it.is_ascii_hexdigit()))
 }
 
+/// Whether it is on its way out, or out.
+fn is_ending(task: &EcsTask) -> bool {
+    task.is_stopped() || task.desired_status.as_deref() == Some("STOPPED")
+}
+
 fn has_stopped(task: &EcsTask) -> Error {
+    let verb = if task.is_stopped() { "has stopped" } else { "is stopping" };
     let reason = task.stopped_reason.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
-    Error::refused(format!("the ECS task {} has stopped{reason}", task.id()))
+    Error::refused(format!("the ECS task {} {verb}{reason}", task.id()))
 }
 
 async fn by_id(aws: &Aws, cluster: &Sourced<String>, id: &str) -> Result<EcsTask> {
     let described = aws.describe_tasks(&cluster.value, &[id.to_owned()]).await;
     let described = described.map_err(|it| it.problem(&format!("find the ECS task `{id}`"), None).failed())?;
     match described.into_iter().next() {
-        Some((_, Described::Task(task))) if task.is_stopped() => Err(has_stopped(&task)),
+        Some((_, Described::Task(task))) if is_ending(&task) => Err(has_stopped(&task)),
         Some((_, Described::Task(task))) => Ok(*task),
         _ => Err(Error::refused(format!("the cluster `{}` has no ECS task `{id}`", cluster.value))
             .hint("check the id, the environment and the region")),

@@ -248,7 +248,7 @@ fn a_session_beside_a_running_console() {
     assert_eq!(world.fake.alive().len(), 1);
     running.types("exit\r");
     let _ = running.finish().code(0);
-    let _ = world.test.command(["exec", "console", "-e", "staging"]).run().code(2).stderr_has("has stopped");
+    let _ = world.test.command(["exec", "console", "-e", "staging"]).run().code(2).stderr_has("is stopping");
 }
 
 #[test]
@@ -291,7 +291,8 @@ fn proxies_and_the_companys_certificates_are_used() {
     let expected: String = (1..=2000).map(|it| format!("{it}\n")).collect();
     let _ = world.test.run(exec).code(0).stdout(&expected);
     let heads = proxy.heads();
-    assert_eq!(heads.len(), 3, "one for each channel: {heads:?}");
+    let channels = world.gateway.seen().tokens.len();
+    assert!(channels > 1 && heads.len() == channels, "one for each channel: {heads:?}");
     assert!(heads[0].starts_with(&format!("CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\n")), "{}", heads[0]);
     assert!(heads[0].contains("Proxy-Authorization: Basic c29tZWJvZHk6cGxhbnRlZC1wYXNzd29yZA=="), "{}", heads[0]);
 
