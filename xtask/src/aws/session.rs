@@ -201,12 +201,10 @@ impl Aws {
             Ok::<_, AwsError>((status, body.to_bytes()))
         };
         tokio::pin!(talk, connection);
-        let (status, bytes) = loop {
-            tokio::select! {
-                answer = &mut talk => break answer?,
-                // When the connection's own half ends first, the answer says why.
-                _ = &mut connection => break talk.await?,
-            }
+        let (status, bytes) = tokio::select! {
+            answer = &mut talk => answer?,
+            // When the connection's own half ends first, the answer says why.
+            _ = &mut connection => talk.await?,
         };
         let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         if (200..300).contains(&status) {

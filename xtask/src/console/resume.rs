@@ -21,7 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub enum Reopened {
     /// It is open; its token is to be sent first.
-    Open(StreamSession, Channel),
+    Open(StreamSession, Box<Channel>),
     /// Not now.
     Again(String),
     /// The session is over.
@@ -52,7 +52,7 @@ type Attempt<'a> = Pin<Box<dyn Future<Output = Reopened> + 'a>>;
 pub struct Link<'a> {
     aws: &'a Aws,
     stream: StreamSession,
-    channel: Option<Channel>,
+    channel: Option<Box<Channel>>,
     attempt: Option<Attempt<'a>>,
     attempts: u32,
     since: Instant,
@@ -96,7 +96,7 @@ impl<'a> Link<'a> {
     }
 
     /// This is the channel now.
-    pub fn open(&mut self, stream: StreamSession, channel: Channel) {
+    pub fn open(&mut self, stream: StreamSession, channel: Box<Channel>) {
         self.stream = stream;
         self.channel = Some(channel);
         self.was_open = true;
@@ -172,7 +172,7 @@ async fn attempt(aws: &Aws, stream: StreamSession, resume: bool, pause: Duration
         stream
     };
     match aws.open_channel(&stream.stream_url).await {
-        Ok(channel) => Reopened::Open(stream, channel),
+        Ok(channel) => Reopened::Open(stream, Box::new(channel)),
         Err(Refused { status: Some(status @ 400..500), message }) if status != 429 => {
             let hint = match status {
                 401 | 403 => Some("the caller may lack ssmmessages:OpenDataChannel".to_owned()),

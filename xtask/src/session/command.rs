@@ -82,22 +82,23 @@ impl Marks {
         for &byte in bytes {
             if self.held.is_empty() {
                 if byte == MARK {
-                    self.held.push(byte)
+                    self.held.push(byte);
                 } else {
-                    plain.push(byte)
+                    plain.push(byte);
                 }
                 continue;
             }
             self.held.push(byte);
-            if byte == MARK && self.held.len() > 1 {
-                if let Some(mark) = self.mark() {
-                    if !plain.is_empty() {
-                        seen.push(Seen::Bytes(std::mem::take(&mut plain)));
-                    }
-                    seen.push(mark);
-                    self.held.clear();
-                    continue;
+            if byte == MARK
+                && self.held.len() > 1
+                && let Some(mark) = self.mark()
+            {
+                if !plain.is_empty() {
+                    seen.push(Seen::Bytes(std::mem::take(&mut plain)));
                 }
+                seen.push(mark);
+                self.held.clear();
+                continue;
             }
             if !self.may_be_mark() {
                 // The byte that breaks it may be the first of another.

@@ -33,10 +33,10 @@ impl Session {
                     let session_type = text("/ActionParameters/SessionType");
                     let shell = ["Standard_Stream", "InteractiveCommands", "NonInteractiveCommands"];
                     if shell.contains(&session_type.as_str()) {
-                        handshake.processed.push(processed(&action, 1, Value::Null, ""));
+                        handshake.processed.push(processed(&action, 1, &Value::Null, ""));
                     } else {
                         let error = format!("a session of type {session_type} is none with a terminal");
-                        handshake.processed.push(processed(&action, 3, Value::Null, &error));
+                        handshake.processed.push(processed(&action, 3, &Value::Null, &error));
                         refused = Some(error);
                     }
                 }
@@ -53,7 +53,12 @@ impl Session {
                     key = Some((text("/ActionParameters/KMSKeyId"), context));
                 }
                 _ => {
-                    handshake.processed.push(processed(&action, 3, Value::Null, &format!("{action} is not known here")))
+                    handshake.processed.push(processed(
+                        &action,
+                        3,
+                        &Value::Null,
+                        &format!("{action} is not known here"),
+                    ));
                 }
             }
         }
@@ -84,11 +89,11 @@ impl Session {
                 if handshake.with_challenge {
                     result["ChallengeAcknowledgement"] = json!(true);
                 }
-                handshake.processed.push(processed("KMSEncryption", 1, result, ""));
+                handshake.processed.push(processed("KMSEncryption", 1, &result, ""));
                 None
             }
             Err(error) => {
-                handshake.processed.push(processed("KMSEncryption", 2, Value::Null, &error));
+                handshake.processed.push(processed("KMSEncryption", 2, &Value::Null, &error));
                 Some(error)
             }
         };
@@ -123,6 +128,6 @@ impl Session {
     }
 }
 
-fn processed(action: &str, status: u8, result: Value, error: &str) -> Value {
+fn processed(action: &str, status: u8, result: &Value, error: &str) -> Value {
     json!({ "ActionType": action, "ActionStatus": status, "ActionResult": result, "Error": error })
 }

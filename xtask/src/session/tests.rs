@@ -229,7 +229,7 @@ impl Net {
         (self.state >> 33) % below
     }
 
-    fn carry(&mut self, to_agent: bool, frame: Vec<u8>, now: Duration) {
+    fn carry(&mut self, to_agent: bool, frame: &[u8], now: Duration) {
         let is_acknowledgement = frame[4..15] == *b"acknowledge";
         let mut copies = 1;
         if self.random(100) < self.loss || (self.lost_acknowledgements && is_acknowledgement && self.random(2) == 0) {
@@ -240,7 +240,7 @@ impl Net {
         for _ in 0..copies {
             let late = if self.random(100) < self.loss { 40 } else { 0 };
             let delay = Duration::from_millis(5 + self.random(10) + late);
-            self.way.push((now + delay, to_agent, frame.clone()));
+            self.way.push((now + delay, to_agent, frame.to_vec()));
         }
     }
 
@@ -275,7 +275,7 @@ fn exchange(seed: u64, loss: u64, cuts: &[u64], kms: Option<Option<&str>>, lost_
     let mut cuts: Vec<Duration> = cuts.iter().rev().map(|it| Duration::from_millis(*it)).collect();
     if let Some(challenge) = kms {
         let frame = agent.shake(Some("arn:key"), challenge, now);
-        net.carry(false, frame, now);
+        net.carry(false, &frame, now);
     }
     loop {
         if cuts.last().is_some_and(|it| *it <= now) {
@@ -300,7 +300,7 @@ fn exchange(seed: u64, loss: u64, cuts: &[u64], kms: Option<Option<&str>>, lost_
         }
         for action in std::mem::take(&mut actions) {
             match action {
-                Action::Send(frame) if connected => net.carry(true, frame, now),
+                Action::Send(frame) if connected => net.carry(true, &frame, now),
                 // Made just before the cut.
                 Action::Send(_) => {}
                 Action::Print(bytes) => outcome.printed.extend(bytes),
@@ -321,10 +321,10 @@ fn exchange(seed: u64, loss: u64, cuts: &[u64], kms: Option<Option<&str>>, lost_
                 let piece = &output[written..output.len().min(written + 1 + net.random(1024) as usize)];
                 written += piece.len();
                 let frame = agent.output(piece, now);
-                net.carry(false, frame, now);
+                net.carry(false, &frame, now);
             }
             if let Some(frame) = agent.tick(now) {
-                net.carry(false, frame, now);
+                net.carry(false, &frame, now);
             }
             for (to_agent, frame) in net.arrived(now) {
                 if !to_agent {
@@ -332,7 +332,7 @@ fn exchange(seed: u64, loss: u64, cuts: &[u64], kms: Option<Option<&str>>, lost_
                     continue;
                 }
                 let (heard, answers) = agent.frame(&frame, now);
-                answers.into_iter().for_each(|it| net.carry(false, it, now));
+                answers.into_iter().for_each(|it| net.carry(false, &it, now));
                 for heard in heard {
                     match heard {
                         Heard::Input(bytes) => outcome.heard.extend(bytes),
@@ -341,7 +341,7 @@ fn exchange(seed: u64, loss: u64, cuts: &[u64], kms: Option<Option<&str>>, lost_
                             assert_eq!(text, data_encoding::BASE64.encode(b"sealed"));
                             assert_eq!(challenged, kms.flatten().is_some());
                             let frame = agent.challenge(&key, now);
-                            net.carry(false, frame, now);
+                            net.carry(false, &frame, now);
                         }
                         Heard::Shaken => ready = true,
                         Heard::Refused(text) => panic!("{text}"),

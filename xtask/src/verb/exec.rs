@@ -46,7 +46,7 @@ pub async fn exec(
     }
     let aws = reach::connect(&settings, ui).await?;
     let grounds = match &flags.id {
-        Some(id) if !is_whole(id) => reach::grounds(file, everywhere, ui).await?,
+        Some(id) if !is_whole(id) => Box::pin(reach::grounds(file, everywhere, ui)).await?,
         _ => Vec::new(),
     };
     let seek = async {

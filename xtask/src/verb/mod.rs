@@ -95,7 +95,7 @@ async fn verb(cli: &Cli, ui: &Ui, run_id: &mut String, signals: &mut Option<Sign
         Some(Verb::Exec(flags)) => {
             let file = TasksFile::require(file)?;
             let signals = signals.insert(Signals::new()?);
-            exec::exec(&file, flags, everywhere, ui, signals).await.map_err(|it| it.in_source(&file.source))
+            Box::pin(exec::exec(&file, flags, everywhere, ui, signals)).await.map_err(|it| it.in_source(&file.source))
         }
         Some(Verb::Check(flags)) => {
             let signals = signals.insert(Signals::new()?);

@@ -69,6 +69,9 @@ impl Net {
     }
 }
 
+/// A data key in plain, and what it was made for.
+type KeyAndContext = ([u8; 64], serde_json::Value);
+
 /// A session that was started.
 #[derive(Debug)]
 struct Started {
@@ -83,7 +86,7 @@ pub struct Shared {
     pub net: Net,
     sessions: Mutex<HashMap<String, Started>>,
     /// Data keys by their encrypted form, with the context.
-    keys: Mutex<HashMap<Vec<u8>, ([u8; 64], serde_json::Value)>>,
+    keys: Mutex<HashMap<Vec<u8>, KeyAndContext>>,
     seen: Mutex<Seen>,
     closing: AtomicBool,
     port: u16,
@@ -192,7 +195,7 @@ impl Shared {
     }
 
     /// Decrypt, with the agent's context.
-    fn decrypt(&self, encrypted: &[u8]) -> Option<([u8; 64], serde_json::Value)> {
+    fn decrypt(&self, encrypted: &[u8]) -> Option<KeyAndContext> {
         Shared::lock(&self.keys).get(encrypted).cloned()
     }
 

@@ -133,11 +133,7 @@ impl Worker {
                     self.channel = Some(Channel { number, websocket, stream, token, begun: false });
                 }
                 Some(Event::Bytes(number, bytes)) => self.bytes(number, &bytes),
-                Some(Event::Gone(number)) => {
-                    if self.channel.as_ref().is_some_and(|it| it.number == number) {
-                        self.channel = None;
-                    }
-                }
+                Some(Event::Gone(number)) => self.channel = self.channel.take().filter(|it| it.number != number),
                 Some(Event::Output(bytes)) => {
                     let now = self.now();
                     let frame = self.agent.output(&bytes, now);
