@@ -124,6 +124,18 @@ const ATTACH_HELP: &str = "\
 Exit codes: the task's own, as `run` would have had; 125 where ECS has forgotten how it ended (about an
 hour after); 129, 130, 143 for a signal, which leaves the ECS task as it is.";
 
+const EXEC_EXAMPLES: &str = "\
+Examples:
+  cargo xtask exec --service -e staging          a shell in the live service
+  cargo xtask exec 0123 -e staging -- bin/rails console
+  cargo xtask exec --service -e staging -- cat /etc/hosts > hosts
+  echo 'select 1' | cargo xtask exec --service -e staging -- psql";
+
+const EXEC_MORE: &str = "\
+With a terminal on stdin and stdout the session has it; ~. behind Enter ends it. Otherwise stdin
+and stdout arrive as they are. Exit codes: the command's own; 2 refused; 125 AWS or this tool
+failed, or the session told no code; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM.";
+
 /// Runs an application's one-off jobs on AWS ECS
 #[derive(Debug, Parser)]
 #[command(
@@ -194,6 +206,8 @@ pub enum Verb {
     List,
     /// Run a task
     Run(Box<Run>),
+    /// Open a session in a running ECS task
+    Exec(Exec),
     /// Check every precondition of a run; only reads
     Check(Check),
     /// Print the least-privilege IAM policy that tasks need
@@ -268,6 +282,9 @@ pub struct Run {
     /// Confirm a run in a protected environment
     #[arg(long)]
     pub yes: bool,
+    /// Show an interactive task's session with AWS's session-manager-plugin, which tells no exit code
+    #[arg(long)]
+    pub plugin: bool,
     /// Only if a file that matches has changed since --base; `!GLOB` leaves files out
     #[arg(long, value_name = "GLOB", num_args = 1.., requires = "base")]
     pub if_changed: Vec<String>,
@@ -280,6 +297,30 @@ pub struct Run {
     /// The id of this run, instead of a random one: letters, digits, - and _
     #[arg(long, value_name = "ID", value_parser = parse_run_id)]
     pub run_id: Option<String>,
+}
+
+/// `exec`
+#[derive(Debug, Clone, Default, Args)]
+#[command(before_help = EXEC_EXAMPLES, after_help = EXEC_MORE)]
+pub struct Exec {
+    /// An ECS task: its ARN, its id, the start of its id, or a task's name for the newest of that task
+    #[arg(value_name = "ID", required_unless_present = "service")]
+    pub id: Option<String>,
+    /// The command, each word one argument; a shell if there is none
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<String>,
+    /// In a running ECS task of the environment's service
+    #[arg(long, conflicts_with = "id")]
+    pub service: bool,
+    /// The container, before tasks.toml's
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Use AWS's session-manager-plugin, which tells no exit code
+    #[arg(long)]
+    pub plugin: bool,
+    /// Confirm a session in a protected environment
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// `attach`

@@ -5,6 +5,7 @@
 pub mod aws;
 pub mod checks;
 pub mod config;
+pub mod console;
 pub mod context;
 pub mod cx;
 pub mod error;
@@ -20,6 +21,7 @@ pub mod permissions;
 pub mod plan;
 pub mod resolve;
 pub mod retention;
+pub mod session;
 pub mod stage;
 pub mod tools;
 pub mod ui;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use ecs_task::{EcsContainer, EcsTask, Overridden};
+pub use ecs_task::{EcsContainer, EcsTask, ExecAgent, Overridden};
 
 // ---------------------------------------------------------------------------------------------------------------- places
 
@@ -549,6 +549,15 @@ pub struct PlanLine {
     pub origin: String,
 }
 
+/// The session of an interactive task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Console {
+    /// Entrypoint and command, each argument as it is to arrive; empty: a shell.
+    pub argv: Vec<String>,
+    /// How long the ECS task waits for it to end.
+    pub max_lifetime: Duration,
+}
+
 /// Everything that will be written, decided. The dry run prints it; the other stages carry it out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -574,6 +583,8 @@ pub struct Plan {
     pub start_timeout: Duration,
     /// What the first signal does.
     pub on_interrupt: OnInterrupt,
+    /// Of an interactive task: the ECS task waits, and the command runs in a session.
+    pub console: Option<Console>,
     /// The plan as it is shown, each value with its origin.
     pub lines: Vec<PlanLine>,
     /// Worth knowing before it runs.

@@ -96,6 +96,24 @@ fn find_task<'a>(config: &'a Config, selection: &Selection) -> Result<&'a TaskSp
     })
 }
 
+/// An environment of ECS without a task: its name and what it says by itself. The error's spans point into the file that the config
+/// was read from.
+pub fn environment_settings(config: &Config, selection: &Selection) -> Result<(Sourced<String>, Settings)> {
+    let (environment, chosen) = choose_environment(config, selection).map_err(Problem::refused)?;
+    let mut settings = Layers::new(config, Some(environment), None).merged();
+    if settings.runner.as_ref().is_some_and(|it| it.value != Runner::Ecs) {
+        let message = format!("`{}` is on this machine: a session is opened in an ECS task", chosen.value);
+        let span = settings.runner.as_ref().and_then(Sourced::span);
+        return Err(Problem::new(message).at(span).hint("choose another environment with -e").refused());
+    }
+    if let Some(problem) = other_region(&settings, selection, &chosen.value) {
+        return Err(problem.refused());
+    }
+    lay_over(&mut settings.profile, &selection.profile);
+    lay_over(&mut settings.region, &selection.region);
+    Ok((chosen, settings))
+}
+
 /// An environment without a task: where the ECS tasks of its tasks are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
@@ -271,20 +289,12 @@ impl Resolving<'_> {
     fn unsupported(&mut self, settings: &Settings) {
         let found = [
             ("needs", settings.needs.as_ref().filter(|it| !it.value.is_empty()).and_then(Sourced::span)),
-            ("max-lifetime", settings.max_lifetime.as_ref().and_then(Sourced::span)),
             ("shards", settings.shards.as_ref().filter(|it| it.value > 1).and_then(Sourced::span)),
             ("parallel", settings.parallel.as_ref().filter(|it| it.value > 1).and_then(Sourced::span)),
             ("retry", settings.retry.as_ref().filter(|it| it.value.attempts > 1).and_then(Sourced::span)),
         ];
         for (key, span) in found.into_iter().filter(|it| it.1.is_some()) {
             self.refuse(Problem::new(format!("`{key}` is not supported yet")).at(span).hint("leave it out for now"));
-        }
-        if let Some(interactive) = settings.interactive.as_ref().filter(|it| it.value && self.runner == Runner::Ecs) {
-            self.refuse(
-                Problem::new("`interactive` is not supported yet on the ecs runner")
-                    .at(interactive.span())
-                    .hint("choose an environment with the docker or the host runner"),
-            );
         }
     }
 

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::{Aws, AwsError};
 use crate::exclusive::Desired;
-use crate::model::{EcsContainer, EcsTask, Overridden, Timestamp};
+use crate::model::{EcsContainer, EcsTask, ExecAgent, Overridden, Timestamp};
 
 /// An entry of `failures[]`: the call was accepted and this part of it did not happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -346,6 +346,7 @@ fn ecs_task(task: aws_sdk_ecs::types::Task) -> Option<EcsTask> {
         started_by: task.started_by,
         stop_code: said(task.stop_code.map(|it| it.as_str().to_owned())),
         stopped_reason: said(task.stopped_reason),
+        exec_enabled: task.enable_execute_command,
         containers: task
             .containers
             .unwrap_or_default()
@@ -356,6 +357,8 @@ fn ecs_task(task: aws_sdk_ecs::types::Task) -> Option<EcsTask> {
                 exit_code: it.exit_code,
                 reason: said(it.reason),
                 image_digest: it.image_digest,
+                runtime_id: it.runtime_id,
+                exec_agent: it.managed_agents.unwrap_or_default().into_iter().find_map(exec_agent),
             })
             .collect(),
         platform: platform.and_then(|it| it.value).map(|it| match it.as_str() {
@@ -372,6 +375,12 @@ fn ecs_task(task: aws_sdk_ecs::types::Task) -> Option<EcsTask> {
         stopping_at: timestamp(task.stopping_at),
         stopped_at: timestamp(task.stopped_at),
     })
+}
+
+fn exec_agent(agent: aws_sdk_ecs::types::ManagedAgent) -> Option<ExecAgent> {
+    let is_it = agent.name.is_some_and(|it| it == aws_sdk_ecs::types::ManagedAgentName::ExecuteCommandAgent);
+    let last_status = agent.last_status.unwrap_or_default();
+    is_it.then_some(ExecAgent { last_status, reason: agent.reason })
 }
 
 /// An empty text says as little as none.

@@ -29,10 +29,14 @@ macro_rules! traced {
 
 pub mod clock;
 // Behind the macro, which they use.
+pub mod channel;
+pub mod connect;
 pub mod ecr;
 pub mod ecs;
 pub mod logs;
 pub mod revisions;
+pub mod session;
+pub mod sign;
 pub mod trace;
 
 /// What tasks.toml and the flags say about reaching AWS.

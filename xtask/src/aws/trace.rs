@@ -21,6 +21,11 @@ impl Trace {
     pub fn new(tell: impl Fn(String) + Send + Sync + 'static) -> Trace {
         Trace(Arc::new(tell))
     }
+
+    /// A line about a call that the SDK does not make.
+    pub(super) fn tell(&self, line: String) {
+        (self.0)(line);
+    }
 }
 
 impl std::fmt::Debug for Trace {

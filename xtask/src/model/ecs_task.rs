@@ -17,6 +17,19 @@ pub struct EcsContainer {
     pub reason: Option<String>,
     /// `sha256:…`
     pub image_digest: Option<String>,
+    /// The container's id on its host; a session is named by it.
+    pub runtime_id: Option<String>,
+    /// The agent of ECS Exec in this container, where the ECS task was started with it.
+    pub exec_agent: Option<ExecAgent>,
+}
+
+/// The managed agent ExecuteCommandAgent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExecAgent {
+    /// PENDING, RUNNING or STOPPED.
+    pub last_status: String,
+    /// Why it is STOPPED.
+    pub reason: Option<String>,
 }
 
 /// One execution of a task in a cluster, as DescribeTasks tells it.
@@ -30,6 +43,8 @@ pub struct EcsTask {
     pub started_by: Option<String>,
     pub stop_code: Option<String>,
     pub stopped_reason: Option<String>,
+    /// Whether it was started with ECS Exec.
+    pub exec_enabled: bool,
     pub containers: Vec<EcsContainer>,
     /// `linux/amd64` or `linux/arm64`, from the attribute `ecs.cpu-architecture`.
     pub platform: Option<String>,

@@ -93,6 +93,8 @@ pub enum On {
     /// The cluster and its ECS tasks, where a task is interactive.
     Sessions,
     SessionKeys,
+    /// The sessions themselves, which Systems Manager knows, where a task is interactive.
+    OpenSessions,
 }
 
 /// A condition of a grant.

@@ -184,6 +184,11 @@ impl Needs {
             On::CreatedRepositories => repository(self.creates),
             On::Sessions if self.interactive => [self.cluster_arn(), tasks()].into(),
             On::Sessions => BTreeSet::new(),
+            // Their ids are ECS's; one is known only when it is open.
+            On::OpenSessions if self.interactive => {
+                [format!("arn:{partition}:ssm:{region}:{account}:session/ecs-execute-command-*")].into()
+            }
+            On::OpenSessions => BTreeSet::new(),
             On::SessionKeys => self.session_key.iter().filter(|_| self.interactive).cloned().collect(),
         }
     }

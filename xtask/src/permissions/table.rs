@@ -66,10 +66,27 @@ pub const CALLS: &[Call] = &[
         "ecs",
         "ExecuteCommand",
         For::Run,
-        &[
-            documented("OpenSessions", "ecs:ExecuteCommand", On::Sessions, &[With::Container]),
-            documented("EncryptSessions", "kms:GenerateDataKey", On::SessionKeys, &[]),
-        ],
+        &[documented("OpenSessions", "ecs:ExecuteCommand", On::Sessions, &[With::Container])],
+    ),
+    // Sent by hand: see aws/session.rs. The first is the upgrade to a session's websocket.
+    sdk(
+        "ssmmessages",
+        "OpenDataChannel",
+        For::Run,
+        &[documented("KeepSessions", "ssmmessages:OpenDataChannel", On::OpenSessions, &[])],
+    ),
+    sdk(
+        "kms",
+        "GenerateDataKey",
+        For::Run,
+        &[documented("EncryptSessions", "kms:GenerateDataKey", On::SessionKeys, &[])],
+    ),
+    sdk("ssm", "ResumeSession", For::Run, &[documented("KeepSessions", "ssm:ResumeSession", On::OpenSessions, &[])]),
+    sdk(
+        "ssm",
+        "TerminateSession",
+        For::Run,
+        &[documented("KeepSessions", "ssm:TerminateSession", On::OpenSessions, &[])],
     ),
     sdk("logs", "GetLogEvents", For::Run, &[shown("ReadOutput", "logs:GetLogEvents", On::LogStreams, &[])]),
     sdk("ecr", "DescribeImages", For::Run, &[shown("LookUpImages", "ecr:DescribeImages", On::Repositories, &[])]),

@@ -9,7 +9,7 @@ fn rows_are_unique_and_name_their_service() {
         assert!(seen.insert((call.service, call.operation)), "{}:{} has two rows", call.service, call.operation);
         for grant in call.grants {
             let service = grant.action.split(':').next().unwrap_or_default();
-            assert!(["ecs", "ecr", "logs", "iam", "kms"].contains(&service), "{}", grant.action);
+            assert!(["ecs", "ecr", "logs", "iam", "kms", "ssm", "ssmmessages"].contains(&service), "{}", grant.action);
             assert!(grant.statement.chars().all(|it| it.is_ascii_alphanumeric()), "{}", grant.statement);
         }
         // What nothing depends on, or another verb does, is not in the policy of a run.

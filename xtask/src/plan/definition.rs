@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::image::Image;
 use super::launch::Capacity;
 use super::sidecars::{self, name_of};
-use super::{HASH_LABEL, Planner, json, logs, overrides, tags};
+use super::{HASH_LABEL, Planner, console, json, logs, overrides, tags};
 use crate::error::{Error, Problem, Result};
 use crate::model::{Facts, LogLocation, Origin, PlannedImage, ResolvedTask, Sourced};
 
@@ -199,14 +199,10 @@ fn rewrite_chosen(planner: &mut Planner<'_>, chosen: &mut Map<String, Value>, im
     chosen.shift_remove("healthCheck");
     // A restart policy would run it again in place and hide its exit code.
     chosen.shift_remove("restartPolicy");
-    if task.interactive {
-        // A shell leaves processes behind; an init process reaps them.
-        let parameters = chosen.entry("linuxParameters").or_insert_with(|| Value::Object(Map::new()));
-        if let Value::Object(parameters) = parameters {
-            parameters.insert("initProcessEnabled".to_owned(), Value::Bool(true));
-        }
-    }
     entrypoint(planner, chosen, derived);
+    if task.interactive {
+        console::wait(chosen);
+    }
     variables_and_secrets(planner, chosen, derived);
 }
 

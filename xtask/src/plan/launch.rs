@@ -353,6 +353,9 @@ pub(super) fn request(
         request.insert("volumeConfigurations".to_owned(), volumes.clone());
     }
     request.insert("enableECSManagedTags".to_owned(), json!(true));
+    if planner.task.interactive {
+        request.insert("enableExecuteCommand".to_owned(), json!(true));
+    }
     let started_by = format!("xtask/{}/{}", planner.task.task, facts.run_id);
     if started_by.len() > 128 {
         planner.problem(

@@ -117,18 +117,26 @@ fn program(shown: &Shown<'_>, lines: &mut Lines) {
         lines.add("platform", &shown.platform.value, &shown.platform.origin);
     }
     let arguments = |it: &Vec<String>| without_url_password(&words(it));
-    match &derived.entrypoint {
-        Some(entrypoint) => lines.add("entrypoint", arguments(&entrypoint.value), &entrypoint.origin),
-        None => lines.add(
-            "entrypoint",
-            "the image's own",
-            &task.entrypoint.as_ref().map(|it| it.origin.to_string()).unwrap_or_default(),
-        ),
-    }
-    match &derived.command {
-        Some(command) => lines.add("command", arguments(&command.value), &command.origin),
-        None if derived.entrypoint.is_some() => lines.add("command", "none", ""),
-        None => lines.add("command", "the image's own", ""),
+    if let Some(console) = &plan.console {
+        let session = if console.argv.is_empty() { "a shell".to_owned() } else { arguments(&console.argv) };
+        let origin = derived.command.as_ref().map(|it| it.origin.to_string()).unwrap_or_default();
+        lines.add("session", session, if console.argv.is_empty() { "" } else { &origin });
+        let origin = task.settings.max_lifetime.as_ref().map_or(Origin::Default, |it| it.origin.clone());
+        lines.add("max lifetime", duration(console.max_lifetime), &origin);
+    } else {
+        match &derived.entrypoint {
+            Some(entrypoint) => lines.add("entrypoint", arguments(&entrypoint.value), &entrypoint.origin),
+            None => lines.add(
+                "entrypoint",
+                "the image's own",
+                &task.entrypoint.as_ref().map(|it| it.origin.to_string()).unwrap_or_default(),
+            ),
+        }
+        match &derived.command {
+            Some(command) => lines.add("command", arguments(&command.value), &command.origin),
+            None if derived.entrypoint.is_some() => lines.add("command", "none", ""),
+            None => lines.add("command", "the image's own", ""),
+        }
     }
     for (name, value) in &derived.variables {
         lines.add("variable", format!("{name}={}", shown_value(name, &value.value)), &value.origin);

@@ -9,6 +9,7 @@
 //!
 //! Problems are collected and reported in one go, except where nothing after one of them would make sense.
 
+mod console;
 mod definition;
 mod finish;
 mod image;
@@ -96,6 +97,8 @@ pub fn plan_anyway(task: &ResolvedTask, facts: &Facts) -> Result<Plan> {
     let sizes = sizes::sizes(&mut planner, &derived.request, &capacity);
     let tags = tags::tags(&mut planner);
     let roles = overrides::roles(&planner);
+    console::check(&mut planner, &derived, &capacity, &roles);
+    let console = console::console(&planner, &derived);
     let overrides = overrides::overrides(&mut planner, &derived, &sizes, &roles);
     let run_task = launch::request(&mut planner, &capacity, network.as_ref(), volumes.as_ref(), overrides, &tags);
     warn_of_variables(&mut planner);
@@ -119,6 +122,7 @@ pub fn plan_anyway(task: &ResolvedTask, facts: &Facts) -> Result<Plan> {
         timeout: task.timeout.as_ref().map(|it| it.value),
         start_timeout: task.start_timeout.value,
         on_interrupt: task.on_interrupt,
+        console,
         lines: Vec::new(),
         warnings,
     };

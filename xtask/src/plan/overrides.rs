@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::definition::Derived;
 use super::sizes::Sizes;
-use super::{Planner, places, tags};
+use super::{Planner, console, places, tags};
 use crate::error::Problem;
 use crate::model::{Facts, Origin, Sourced};
 
@@ -46,7 +46,9 @@ pub(super) fn overrides(planner: &mut Planner<'_>, derived: &Derived, sizes: &Si
     let facts = planner.facts;
     let mut container = Map::new();
     container.insert("name".to_owned(), json!(planner.container));
-    if let Some(command) = planner.task.command.as_ref().filter(|it| !it.value.is_empty()) {
+    if planner.task.interactive {
+        container.insert("command".to_owned(), json!(console::seconds(planner)));
+    } else if let Some(command) = planner.task.command.as_ref().filter(|it| !it.value.is_empty()) {
         container.insert("command".to_owned(), json!(command.value));
     }
     let mut variables: Vec<(String, String)> =

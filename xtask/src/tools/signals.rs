@@ -55,6 +55,54 @@ impl Signals {
     }
 }
 
+/// What a terminal tells a program that has it in raw mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TerminalSignal {
+    /// SIGWINCH: its size has changed.
+    Resized,
+    /// SIGTSTP: somebody else wants this program to pause.
+    Suspend,
+    /// SIGCONT: it goes on after a pause.
+    Continued,
+    /// SIGQUIT: end now, with the terminal as it was.
+    Quit,
+}
+
+/// Listens for them.
+#[derive(Debug)]
+pub struct TerminalSignals {
+    resized: Signal,
+    suspend: Signal,
+    continued: Signal,
+    quit: Signal,
+}
+
+impl TerminalSignals {
+    /// Starts to listen. From then on none of them does what it does by itself.
+    pub fn new() -> Result<TerminalSignals> {
+        let listen =
+            |kind: SignalKind| signal(kind).map_err(|it| Error::failed(format!("cannot listen for signals: {it}")));
+        let raw = |it: rustix::process::Signal| SignalKind::from_raw(it.as_raw());
+        Ok(TerminalSignals {
+            resized: listen(SignalKind::window_change())?,
+            suspend: listen(raw(rustix::process::Signal::TSTP))?,
+            continued: listen(raw(rustix::process::Signal::CONT))?,
+            quit: listen(SignalKind::quit())?,
+        })
+    }
+
+    /// The next of them. Dropping the future loses none.
+    pub async fn next(&mut self) -> TerminalSignal {
+        tokio::select! {
+            Some(()) = self.quit.recv() => TerminalSignal::Quit,
+            Some(()) = self.suspend.recv() => TerminalSignal::Suspend,
+            Some(()) = self.continued.recv() => TerminalSignal::Continued,
+            Some(()) = self.resized.recv() => TerminalSignal::Resized,
+            else => std::future::pending().await,
+        }
+    }
+}
+
 /// The name that people know a signal by.
 pub fn name(signal: i32) -> String {
     let name = match signal {

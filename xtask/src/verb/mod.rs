@@ -6,6 +6,7 @@ pub mod check;
 pub mod clean;
 pub mod complete;
 mod conclude;
+pub mod exec;
 pub mod help;
 pub mod ids;
 pub mod init;
@@ -92,6 +93,11 @@ async fn verb(cli: &Cli, ui: &Ui, run_id: &mut String, signals: &mut Option<Sign
             let file = TasksFile::require(file)?;
             let signals = signals.insert(Signals::new()?);
             run::run(&file, flags, everywhere, run_id, ui, signals).await.map_err(|it| it.in_source(&file.source))
+        }
+        Some(Verb::Exec(flags)) => {
+            let file = TasksFile::require(file)?;
+            let signals = signals.insert(Signals::new()?);
+            Box::pin(exec::exec(&file, flags, everywhere, ui, signals)).await.map_err(|it| it.in_source(&file.source))
         }
         Some(Verb::Check(flags)) => {
             let file = TasksFile::require(file)?;

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::aws::Aws;
+use crate::console::oneoff::OneOff;
 use crate::cx::{Cx, TasksFile};
 use crate::error::{Error, ErrorKind, Problem, Result, exit};
 use crate::event::Event;
@@ -93,6 +94,17 @@ impl Run<'_> {
             let message = format!("--start-another: at most one ECS task of `{}` may run at a time", task.task);
             let span = task.settings.exclusive.as_ref().and_then(Sourced::span);
             return Err(Problem::new(message).at(span).hint("leave it out").refused());
+        }
+        if self.flags.detach && task.interactive {
+            let span = task.settings.interactive.as_ref().and_then(Sourced::span);
+            return Err(Problem::new(format!("--detach leaves nobody at the terminal of `{}`", task.task))
+                .at(span)
+                .hint("leave --detach out, or run a task that is not interactive")
+                .refused());
+        }
+        if self.flags.plugin && !(task.interactive && task.runner.value == Runner::Ecs) {
+            let message = format!("--plugin is for interactive tasks on ECS, and `{}` is none here", task.task);
+            return Err(Problem::new(message).at(task.task_span).hint("leave it out").refused());
         }
         Ok(())
     }
@@ -261,6 +273,31 @@ impl Run<'_> {
             ending.timings.total = Some(self.start.elapsed().as_secs_f64());
             ui.emit(Event::Finished(Box::new(ending)));
             return Ok(exit::OK);
+        }
+        if let Some(console) = &plan.console {
+            let one_off = OneOff {
+                aws: &aws,
+                ui,
+                cluster: &cluster,
+                task: &running.task,
+                container: &plan.container,
+                console,
+                start_timeout: plan.start_timeout,
+                timeout: plan.timeout,
+                json: self.json,
+                plugin: self.flags.plugin,
+                sh,
+                by_hand: {
+                    let stop = format!("stop {}", running.task.id());
+                    let stop = reach::again(self.everywhere, &task.environment.value, &stop);
+                    format!("stop it with `{stop}`")
+                },
+            };
+            one_off.run(&mut ending, running.signal, signals).await;
+            ending.timings.total = Some(self.start.elapsed().as_secs_f64());
+            let exit_code = ending.exit_code;
+            ui.emit(Event::Finished(Box::new(ending)));
+            return Ok(exit_code);
         }
         let target = Target {
             arn: running.task.arn.clone(),

@@ -494,7 +494,7 @@ pub(super) static KEYS: &[Key] = &[
         "max-lifetime",
         ANY,
         Duration,
-        "of a console",
+        "of an interactive task on ECS: how long its ECS task waits at most; default `4h`",
         To::Settings(|it, e, r| it.max_lifetime = r.text(e, Duration, values::duration)),
     ),
     key(

@@ -286,3 +286,41 @@ fn collect_pointers(value: &Value, path: String, pointers: &mut Vec<String>) {
         pointers.push(path);
     }
 }
+
+#[test]
+fn a_session_needs_what_ecs_exec_needs() {
+    let interactive = |case: Case| case.task(|it| it.interactive = true);
+    let chosen = |it: &mut Facts, key: &str, value: Value| {
+        let containers = it.base["containerDefinitions"].as_array_mut().unwrap();
+        containers.iter_mut().find(|it| it["name"] == "web").unwrap()[key] = value;
+    };
+    let all = interactive(Case::new("fargate-web"))
+        .settings(|it| it.platform_version = Some(here("tasks.db-migrate.platform-version", "1.3.0".to_owned())))
+        .facts(|it| {
+            it.base.as_object_mut().unwrap().remove("taskRoleArn");
+            chosen(it, "readonlyRootFilesystem", json!(true));
+        });
+    let problems = all.problems();
+    let said: Vec<&str> = problems.iter().map(|it| it.message.as_str()).collect();
+    for part in ["a task role", "platform version 1.4.0 at least, and it is 1.3.0", "a writable file system"] {
+        assert_eq!(said.iter().filter(|it| it.contains(part)).count(), 1, "{part}: {said:?}");
+    }
+    assert!(problems.iter().all(|it| it.hint.is_some()));
+    // The same base is fine for a task that needs no session.
+    let plain = Case::new("fargate-web").facts(|it| chosen(it, "readonlyRootFilesystem", json!(true)));
+    assert_eq!(plain.planned().console, None);
+
+    let shadowed =
+        interactive(Case::new("fargate-web")).variable("AWS_ACCESS_KEY_ID", "AKIA", at("tasks.db-migrate.variables.X"));
+    one_warning(&shadowed.planned(), "instead of the task role");
+
+    let plan = interactive(Case::new("fargate-web")).planned();
+    assert_eq!(plan.console.as_ref().unwrap().argv, ["bin/rails", "db:migrate"]);
+    assert_eq!(chosen_override(&plan)["command"], json!(["14400"]));
+    assert_eq!(plan.run_task["enableExecuteCommand"], true);
+    assert_eq!(container(&plan, "web")["entryPoint"], json!(["sleep"]));
+    assert_eq!(line(&plan, "max lifetime"), ("4h", "default"));
+    // Without a command of its own it is a shell, not the server that the base runs.
+    let shell = interactive(Case::new("fargate-web")).task(|it| it.command = None).planned();
+    assert_eq!(shell.console.unwrap().argv, [""; 0]);
+}

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::definitions::{self, list, seconds, text};
+use super::exec;
 use super::life::{Life, Millis};
 use super::run_task;
 use super::state::State;
@@ -16,6 +17,7 @@ pub fn handle(state: &mut State, request: &Request, now: Millis) -> Option<Reply
         "DescribeTasks" => tasks::describe(state, request, now),
         "ListTasks" => tasks::list_tasks(state, request, now),
         "StopTask" => tasks::stop(state, request, now),
+        "ExecuteCommand" => exec::execute(state, request, now),
         "RegisterTaskDefinition" => definitions::register(state, request, now),
         "DescribeTaskDefinition" => definitions::describe(state, request),
         "DeregisterTaskDefinition" => definitions::deregister(state, request, now),
@@ -194,6 +196,7 @@ pub fn add_service(state: &mut State, cluster: &str, members: &Value, now: Milli
         let mut body = json!({
             "startedBy": deployment, "group": format!("service:{name}"),
             "networkConfiguration": service["networkConfiguration"],
+            "enableExecuteCommand": service["enableExecuteCommand"],
         });
         for member in ["launchType", "capacityProviderStrategy"] {
             service.get(member).iter().for_each(|it| body[member] = (*it).clone());

@@ -97,6 +97,10 @@ pub struct Life {
     pub stream_missing: u32,
     /// The stream never exists.
     pub no_stream: bool,
+    /// The agent of ECS Exec runs so long after its container's start.
+    pub agent_after: Millis,
+    /// It does not run but has stopped, with this reason.
+    pub agent_stops: Option<String>,
 }
 
 impl Default for Life {
@@ -122,6 +126,8 @@ impl Default for Life {
             stream_after: 0,
             stream_missing: 0,
             no_stream: false,
+            agent_after: 0,
+            agent_stops: None,
         }
     }
 }
@@ -300,6 +306,18 @@ impl Life {
     /// The stream never appears.
     pub fn no_stream(mut self) -> Life {
         self.no_stream = true;
+        self
+    }
+
+    /// The agent of ECS Exec runs so long after its container's start.
+    pub fn agent_after(mut self, span: Millis) -> Life {
+        self.agent_after = span;
+        self
+    }
+
+    /// The agent of ECS Exec stops with this reason instead of running.
+    pub fn agent_stops(mut self, reason: &str) -> Life {
+        self.agent_stops = Some(reason.to_owned());
         self
     }
 

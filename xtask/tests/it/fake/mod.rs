@@ -27,6 +27,7 @@ pub mod clock;
 pub mod definitions;
 pub mod ecr;
 pub mod ecs;
+pub mod exec;
 pub mod faults;
 pub mod hooks;
 pub mod http;
@@ -78,6 +79,8 @@ pub fn handle(state: &mut State, request: &Request, now: Millis) -> Result<Reply
         Service::Ecr => ecr::handle(state, request, now),
         Service::Logs => logs::handle(state, request, now),
         Service::Sts => sts::handle(state, request),
+        Service::Ssm => exec::ssm(state, request),
+        Service::Kms => exec::kms(state, request),
     };
     let unscripted = || format!("a call without a script: {} {}", request.operation, request.body);
     reply.ok_or_else(unscripted)
@@ -322,6 +325,8 @@ impl Fake {
             list_lag: 0,
             paging: Paging { seed: 0, most: 10_000, random: false, empty: 0 },
             ecr_password: ECR_PASSWORD.to_owned(),
+            gateway: None,
+            not_connected: 0,
             problems: Vec::new(),
         };
         let inner = Inner {
@@ -441,6 +446,16 @@ impl Fake {
         self.change(|inner, _| inner.state.next_lives.push_back(life))
     }
 
+    /// Sessions of ECS Exec go there.
+    pub fn exec(self, gateway: &crate::gateway::Gateway) -> Fake {
+        self.change(|inner, _| inner.state.gateway = Some(gateway.shared()))
+    }
+
+    /// ExecuteCommand says so often that the agent is not connected.
+    pub fn not_connected(self, calls: u32) -> Fake {
+        self.change(|inner, _| inner.state.not_connected = calls)
+    }
+
     /// The next RunTask (said again: the one after it) answers 200 with these failures and no ECS task; none: with neither.
     pub fn run_task_fails(self, reasons: &[&str]) -> Fake {
         let failures = reasons.iter().map(|it| ((*it).to_owned(), None)).collect();
@@ -547,6 +562,16 @@ impl Fake {
     /// Other latencies from now on: see [`Fake::latency`].
     pub fn set_latency(&self, seed: u64, range: Range<u64>) {
         self.core.lock().latency = Some((Random::new(seed), range));
+    }
+
+    /// Somebody else stops every ECS task that RunTask made.
+    pub fn stop_task_from_outside(&self, reason: &str) {
+        let now = self.core.clock.now();
+        let inner = &mut *self.core.lock();
+        for task in inner.state.tasks.iter_mut().filter(|it| it.service.is_none() && it.stop.is_none()) {
+            let (code, reason) = ("UserInitiated".to_owned(), reason.to_owned());
+            task.stop = Some(life::Stop { at: now, code, reason });
+        }
     }
 
     /// Moves the clock on.

@@ -100,7 +100,16 @@ fn token_ends(state: &State, used: &TokenUse) -> Millis {
 /// A new ECS task.
 pub fn start(state: &mut State, cluster: &str, definition: &Definition, body: &Value, now: Millis) -> Task {
     let id = state.random.hex(32);
-    let life = state.next_lives.pop_front().unwrap_or_else(|| state.life.clone());
+    let mut life = state.next_lives.pop_front().unwrap_or_else(|| state.life.clone());
+    // The one program whose life is known: `sleep N`.
+    let sleeps = definition.containers().iter().find(|it| it["entryPoint"] == json!(["sleep"]));
+    if let Some(container) = sleeps {
+        let of_override = super::ecs::container_override(body, text(container, "name"));
+        let seconds = of_override.and_then(|it| it["command"][0].as_str()).and_then(|it| it.parse::<Millis>().ok());
+        if let (Some(seconds), true) = (seconds, life.main.exit_code == Some(0) && life.main.lines.is_empty()) {
+            life.main.runs = Some(seconds * 1000);
+        }
+    }
     let digests: HashMap<String, String> = definition
         .containers()
         .iter()

@@ -118,6 +118,10 @@ pub struct State {
     pub list_lag: Millis,
     pub paging: Paging,
     pub ecr_password: String,
+    /// Where sessions of ECS Exec go.
+    pub gateway: Option<std::sync::Arc<crate::gateway::Shared>>,
+    /// How often ExecuteCommand says that the agent is not connected.
+    pub not_connected: u32,
     /// What a test must fail for: calls without a script, members that AWS would ignore.
     pub problems: Vec<String>,
 }

@@ -110,8 +110,16 @@ fn container(task: &Task, spec: &Value, timeline: &Timeline, now: Millis) -> Val
         reason.iter().for_each(|it| document["reason"] = json!(it));
     }
     if task.request["enableExecuteCommand"] == true {
-        let agent = if started && ended.is_none() { "RUNNING" } else { "PENDING" };
-        document["managedAgents"] = json!([{ "name": "ExecuteCommandAgent", "lastStatus": agent }]);
+        let up = times.and_then(|it| it.started).is_some_and(|it| it + task.life.agent_after <= now);
+        document["managedAgents"] = match &task.life.agent_stops {
+            Some(reason) if up => {
+                json!([{ "name": "ExecuteCommandAgent", "lastStatus": "STOPPED", "reason": reason }])
+            }
+            _ => {
+                let agent = if up && ended.is_none() { "RUNNING" } else { "PENDING" };
+                json!([{ "name": "ExecuteCommandAgent", "lastStatus": agent }])
+            }
+        };
     }
     document
 }
@@ -131,7 +139,7 @@ fn attachments(task: &Task, stopping: bool) -> Value {
     }])
 }
 
-fn known_cluster(state: &State, request: &Request) -> Result<String, Refusal> {
+pub fn known_cluster(state: &State, request: &Request) -> Result<String, Refusal> {
     let cluster = state.cluster(request.str("cluster")).map(|it| it.name.clone());
     cluster.ok_or_else(|| Refusal::new("ClusterNotFoundException", "Cluster not found."))
 }
@@ -141,7 +149,7 @@ fn is_known(task: &Task, now: Millis) -> bool {
     timeline_of(task).stopped.is_none_or(|it| now < it + HOUR)
 }
 
-fn is_named(task: &Task, reference: &str) -> bool {
+pub fn is_named(task: &Task, reference: &str) -> bool {
     task.arn == reference || task.id == reference
 }
 
@@ -242,6 +250,9 @@ pub fn stop(state: &mut State, request: &Request, now: Millis) -> Reply {
     let task = task.ok_or_else(|| Refusal::parameter("The referenced task was not found."))?;
     let stopping = timeline_of(task).stop.is_some_and(|it| it.at <= now);
     if !stopping {
+        if let Some(gateway) = &state.gateway {
+            gateway.task_stops(&task.id);
+        }
         task.stop = Some(Stop { at: now, code: "UserInitiated".to_owned(), reason: reason.to_owned() });
     }
     // Documented: the tags are deleted.

@@ -10,6 +10,8 @@ pub enum Service {
     Ecr,
     Logs,
     Sts,
+    Ssm,
+    Kms,
 }
 
 impl Service {
@@ -19,6 +21,8 @@ impl Service {
             Service::Ecr => "ecr",
             Service::Logs => "logs",
             Service::Sts => "sts",
+            Service::Ssm => "ssm",
+            Service::Kms => "kms",
         }
     }
 }
@@ -54,6 +58,8 @@ impl Request {
             Some(("AmazonEC2ContainerServiceV20141113", it)) => (Service::Ecs, it.to_owned()),
             Some(("AmazonEC2ContainerRegistry_V20150921", it)) => (Service::Ecr, it.to_owned()),
             Some(("Logs_20140328", it)) => (Service::Logs, it.to_owned()),
+            Some(("AmazonSSM", it)) => (Service::Ssm, it.to_owned()),
+            Some(("TrentService", it)) => (Service::Kms, it.to_owned()),
             _ => return Err(format!("unknown X-Amz-Target: {target}")),
         };
         match header("content-type") {

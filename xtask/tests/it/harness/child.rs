@@ -234,6 +234,11 @@ impl Master {
         }
     }
 
+    fn settings(&self) -> String {
+        let settings = self.with(|file| Ok(rustix::termios::tcgetattr(file)?)).expect("the terminal is there");
+        format!("{settings:?}")
+    }
+
     fn hang_up(&self) {
         *self.0.lock().expect("no test panics with this lock") = None;
     }
@@ -359,6 +364,41 @@ impl Running<'_> {
     pub fn types(&self, text: &str) {
         let master = self.master.as_ref().expect("it runs on a terminal");
         master.with(|mut file| file.write_all(text.as_bytes())).expect("the terminal can be written to");
+    }
+
+    /// Types a lot, at the pace at which the terminal takes it.
+    pub fn pastes(&self, bytes: &[u8]) {
+        let master = self.master.as_ref().expect("it runs on a terminal");
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            assert!(Instant::now() < self.deadline, "the terminal takes no more:\n{}", self.so_far());
+            match master.with(|mut file| file.write(rest)) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(error) => panic!("the terminal cannot be written to: {error}"),
+            }
+        }
+    }
+
+    /// Gives the terminal another size, as dragging its window does.
+    pub fn resize(&self, columns: u16, rows: u16) {
+        let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let master = self.master.as_ref().expect("it runs on a terminal");
+        master.with(|file| Ok(rustix::termios::tcsetwinsize(file, size)?)).expect("it has a size");
+    }
+
+    /// The terminal's settings, all of what `stty -a` shows but the size.
+    pub fn settings(&self) -> String {
+        self.master.as_ref().expect("it runs on a terminal").settings()
+    }
+
+    /// Waits for its end, and gives the terminal's settings then.
+    pub fn finish_with_settings(self) -> (Ran, String) {
+        let master = self.master.clone().expect("it runs on a terminal");
+        let ran = self.finish();
+        (ran, master.settings())
     }
 
     /// Takes the terminal away, as closing its window does: SIGHUP to the process, and from then on errors for who writes there.

@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-pub use child::{Child, Command, Signal, Terminal};
+pub use child::{Child, Command, Running, Signal, Terminal};
 pub use docker::{Call, Docker, Says};
 pub use ran::Ran;
 
