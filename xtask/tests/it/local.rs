@@ -128,7 +128,12 @@ impl Running {
 
     /// Waits until its standard output has this text.
     pub fn wait_for(&mut self, text: &str) {
-        wait_for(&self.stdout, &mut self.seen, text);
+        if !came(&self.stdout, &mut self.seen, text) {
+            let _ = self.child.kill();
+            let stderr: Vec<u8> = self.stderr.iter().flatten().collect();
+            let (stdout, stderr) = (String::from_utf8_lossy(&self.seen), String::from_utf8_lossy(&stderr));
+            panic!("`{text}` never came, only: {stdout}\n--- stderr\n{stderr}");
+        }
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -199,7 +204,11 @@ impl OnTerminal {
     }
 
     pub fn wait_for(&mut self, text: &str) {
-        wait_for(&self.output, &mut self.seen, text);
+        assert!(
+            came(&self.output, &mut self.seen, text),
+            "`{text}` never came, only: {}",
+            String::from_utf8_lossy(&self.seen)
+        );
     }
 
     pub fn type_in(&mut self, text: &str) {
@@ -239,16 +248,16 @@ fn listen(mut stream: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     receiver
 }
 
-fn wait_for(receiver: &Receiver<Vec<u8>>, seen: &mut Vec<u8>, text: &str) {
+/// Whether this text comes, in what was there or in what is said now.
+fn came(receiver: &Receiver<Vec<u8>>, seen: &mut Vec<u8>, text: &str) -> bool {
     let end = Instant::now() + PATIENCE;
     while !String::from_utf8_lossy(seen).contains(text) {
         match receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
             Ok(bytes) => seen.extend(bytes),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                panic!("`{text}` never came, only: {}", String::from_utf8_lossy(seen))
-            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return false,
         }
     }
+    true
 }
 
 fn wait(child: &mut Child) -> Option<i32> {

@@ -165,7 +165,7 @@ fn less_and_vi_redraw() {
     }
     let have = |it: &str| find_program(it).is_some();
     if !have("less") || !have("vi") {
-        println!("skipped: no less or no vi");
+        crate::real::skipped("no less or no vi");
     }
     on_each_network(0, |running, _| {
         if have("less") {

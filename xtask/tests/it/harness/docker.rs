@@ -254,7 +254,9 @@ case "$command" in
             shift
         done
         echo "#1 building $tag" >&2
-        printf '%s\n' "$os_arch" > "$folder/images/$(file_of "$tag")"
+        # In one piece: another run may be looking.
+        printf '%s\n' "$os_arch" > "$folder/built.$$"
+        mv "$folder/built.$$" "$folder/images/$(file_of "$tag")"
         ;;
     tag)
         cp "$folder/images/$(file_of "$1")" "$folder/images/$(file_of "$2")" || exit 1
@@ -271,7 +273,8 @@ case "$command" in
         digest=$(digest_of "$last")
         echo "The push refers to repository [${last%:*}]"
         echo "$tag: digest: $digest size: 1234"
-        printf '%s@%s\n' "${last%:*}" "$digest" > "$image.pushed"
+        printf '%s@%s\n' "${last%:*}" "$digest" > "$folder/pushed.$$"
+        mv "$folder/pushed.$$" "$image.pushed"
         printf '%s %s %s\n' "$repository" "$tag" "$digest" >> "$folder/pushes"
         ;;
     image-inspect | inspect)
