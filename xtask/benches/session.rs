@@ -23,6 +23,10 @@ mod events {
     pub fn check_events(_stdout: &[u8]) {}
 }
 
+mod real {
+    pub fn skipped(_why: &str) {}
+}
+
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::Path;
