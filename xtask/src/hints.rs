@@ -11,7 +11,8 @@ const AWS_ERRORS: &[Row] = &[
     ),
     (&["Signature expired"], "set this machine's clock: AWS takes no request that is minutes old"),
     (&["Signature not yet current"], "set this machine's clock: AWS takes no request from the future"),
-    (&["sso", "expired"], "run `aws sso login` for this profile"),
+    (&["sso", "expired"], "run `aws sso login`"),
+    (&["SSO token"], "run `aws sso login`"),
     (&["token", "expired"], "get new credentials: run `aws sso login`, or renew the ones in the environment"),
     (&["ExpiredToken"], "the credentials have expired: get new ones and run again"),
     (

@@ -159,8 +159,10 @@ impl Aws {
 
     /// Who calls: account and ARN.
     pub async fn caller_identity(&self) -> Result<Identity, AwsError> {
-        let answer =
-            self.sts.get_caller_identity().send().await.map_err(|it| AwsError::new("GetCallerIdentity", it))?;
+        let answer = self.sts.get_caller_identity().send().await.map_err(|it| AwsError {
+            profile: self.options.profile.as_ref().map(|it| it.value.clone()),
+            ..AwsError::new("GetCallerIdentity", it)
+        })?;
         match (answer.account, answer.arn) {
             (Some(account), Some(arn)) => Ok(Identity { account, arn }),
             _ => Err(AwsError::unexpected("GetCallerIdentity", "the answer has no account or ARN")),
@@ -212,6 +214,8 @@ pub struct AwsError {
     pub message: String,
     /// Whether it can have happened.
     pub effect: Effect,
+    /// The profile whose credentials it wanted, where one is named.
+    pub profile: Option<String>,
 }
 
 impl AwsError {
@@ -234,7 +238,7 @@ impl AwsError {
                     _ => Effect::None,
                 };
                 let message = service.err().message().map_or_else(|| format!("HTTP status {status}"), str::to_owned);
-                AwsError { operation, code, message, effect }
+                AwsError { operation, code, message, effect, profile: None }
             }
             SdkError::ConstructionFailure(_) => AwsError::plain(operation, chain(&error), Effect::NotSent),
             SdkError::DispatchFailure(dispatch) => {
@@ -257,7 +261,7 @@ impl AwsError {
     }
 
     fn plain(operation: &'static str, message: String, effect: Effect) -> AwsError {
-        AwsError { operation, code: None, message, effect }
+        AwsError { operation, code: None, message, effect, profile: None }
     }
 
     /// Whether the code is this one.
@@ -298,6 +302,10 @@ impl AwsError {
     pub fn problem(&self, tried: &str, span: Option<Span>) -> Problem {
         let mut problem = Problem::new(format!("cannot {tried}: {}", self.cause())).at(span);
         problem.hint = hints::of_aws_error(self.operation, self.code.as_deref(), &self.message);
+        if let (Some(hint), Some(profile)) = (&mut problem.hint, &self.profile) {
+            // As it can be typed.
+            *hint = hint.replace("`aws sso login`", &format!("`aws sso login --profile {profile}`"));
+        }
         problem
     }
 }

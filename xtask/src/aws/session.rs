@@ -256,7 +256,7 @@ fn refusal(operation: &'static str, status: u16, answer: &Value) -> AwsError {
     };
     let message =
         text("message").or_else(|| text("Message")).map_or_else(|| format!("HTTP status {status}"), str::to_owned);
-    AwsError { operation, code, message, effect }
+    AwsError { operation, code, message, effect, profile: None }
 }
 
 #[cfg(test)]

@@ -202,3 +202,59 @@ fn the_other_verbs_refuse_the_wrong_account_too() {
         refused(&fake, &test, words, message, "use credentials for 999988887777");
     }
 }
+
+/// Each line is a mistake of another kind; all are told in one go, and nobody is asked for anything.
+#[test]
+fn ten_mistakes_are_told_at_once_and_nothing_is_touched() {
+    let tasks = r#"default-environment = "stagng"
+
+[images.app]
+contxt = "."
+repository = "Acme/App"
+
+[environments.staging]
+account = 111122223333
+endpoint-url = "127.0.0.1:4566"
+cluster = "staging"
+service = "web"
+
+[tasks.db-migrate]
+image = "ap"
+command = "bin/migrate"
+timeout = "15 minutes"
+memory = "lots"
+variables = { XTASK_RUN_ID = "x" }
+needs = ["db-backup"]
+"#;
+    let fake = account();
+    let test = project(&fake).tasks(tasks);
+    let ran = test.run("run db-migrate -e staging").code(2).stdout("");
+    let places: Vec<String> =
+        ran.stderr_text().lines().filter_map(|it| it.trim().strip_prefix("--> ")).map(str::to_owned).collect();
+    let expected = ["1:23", "4:1", "5:14", "8:11", "9:16", "14:9", "15:11", "16:11", "17:10", "18:15", "19:10"];
+    assert_eq!(places, expected.map(|it| format!("tasks.toml:{it}")), "{}", ran.stderr_text());
+    assert_eq!(ran.stderr_text().matches("error: ").count(), expected.len());
+    assert_eq!(fake.operations(), [""; 0]);
+    assert!(test.docker_calls().is_empty());
+}
+
+#[test]
+fn an_expired_sso_session_says_what_to_type() {
+    let fake = account();
+    let test = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
+        .into_iter()
+        .fold(world(&fake, "profile = \"acme\""), Test::without_env);
+    let aws = test.home().join(".aws");
+    std::fs::create_dir_all(aws.join("sso/cache")).unwrap();
+    let config = "[profile acme]\nsso_session = acme\nsso_account_id = 111122223333\nsso_role_name = deployer\nregion = eu-west-1\n\
+                  [sso-session acme]\nsso_start_url = https://acme.example/start\nsso_region = eu-west-1\n";
+    std::fs::write(aws.join("config"), config).unwrap();
+    let login = "hint: run `aws sso login --profile acme`";
+    // Never logged in, and logged in long ago: the cache is named by the session's SHA-1.
+    let _ = test.run("run db-migrate -e staging").code(125).stdout("").stderr_has(login);
+    let token = r#"{"accessToken": "planted-sso", "expiresAt": "2020-01-01T00:00:00Z", "region": "eu-west-1", "startUrl": "https://acme.example/start"}"#;
+    let name = "293abb6b76d7791c0732cc517d38c4b5c734b87f.json";
+    std::fs::write(aws.join("sso/cache").join(name), token).unwrap();
+    let _ = test.run("run db-migrate -e staging").code(125).stdout("").stderr_has(login);
+    assert_eq!(writes(&fake), [""; 0]);
+}

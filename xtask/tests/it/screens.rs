@@ -270,3 +270,9 @@ fn colours_and_terminals_without_them() {
         assert_eq!(shown.contains(" RUNNING"), !redrawn, "{variables:?} {words}\n{shown}");
     }
 }
+
+#[test]
+fn check() {
+    let fake = ecs::account();
+    screen("check", &world(&fake), &[], "check -e staging", 1);
+}
