@@ -11,6 +11,7 @@ use xtask::flags::Cli;
 use xtask::model::Source;
 
 use crate::harness::Folder;
+use crate::real;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -178,6 +179,42 @@ fn the_commands_print_what_it_shows() {
         }
     }
     assert!(n_run >= 4, "README shows {n_run} commands");
+}
+
+/// The emulator is another one, on another port; the lines are README's.
+#[test]
+fn the_emulators_commands_run_the_whole_way() {
+    let Some(url) = real::ministack() else { return };
+    let readme = readme();
+    let section =
+        readme.split("## The whole way without an AWS account").nth(1).unwrap().split("\n## ").next().unwrap();
+    let blocks = blocks(section);
+    let line = |wanted: &str| {
+        let lines = blocks.iter().filter(|it| it.0 == "console").flat_map(|it| it.1.lines());
+        let found = lines.filter_map(|it| it.strip_prefix("$ ")).find(|it| it.contains(wanted));
+        found.unwrap_or_else(|| panic!("README has no command with {wanted}")).replace("http://127.0.0.1:4566", &url)
+    };
+    // The repository, but for the port in tasks.toml.
+    let folder = Folder::new();
+    let host = url.strip_prefix("http://").unwrap();
+    let tasks = fs::read_to_string(root().join("tasks.toml")).unwrap().replace("127.0.0.1:4566", host);
+    fs::write(folder.path().join("tasks.toml"), tasks).unwrap();
+    for name in ["examples", "target", "xtask", ".cargo", "Cargo.toml", "Cargo.lock"] {
+        std::os::unix::fs::symlink(root().join(name), folder.path().join(name)).unwrap();
+    }
+    let run = |line: &str| {
+        let line = line.replace("cargo xtask", env!("CARGO_BIN_EXE_xtask"));
+        let mut command = Command::new("sh");
+        command.args(["-c", &line]).current_dir(folder.path()).env_remove("GITHUB_ACTIONS").stdin(Stdio::null());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "$ {line}\n{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run(&line("curl "));
+    let printed = run(&line("-e emulator"));
+    let shown = &blocks.iter().find(|it| it.0 == "text").unwrap().1;
+    let shown: String = shown.lines().filter(|it| !it.starts_with(' ')).map(|it| format!("{it}\n")).collect();
+    assert_eq!(printed, shown);
 }
 
 /// Runs the binary as `cargo xtask` would, in the repository, with both streams in one.
