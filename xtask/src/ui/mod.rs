@@ -108,7 +108,10 @@ impl Ui {
         let (stdout, stderr) = (io::stdout(), io::stderr());
         let terminal = stderr.is_terminal();
         let dumb = std::env::var_os("TERM").is_some_and(|it| it == "dumb");
-        let colours = !options.plain && anstream::AutoStream::choice(&stderr) != anstream::ColorChoice::Never;
+        let forced = std::env::var_os("CLICOLOR_FORCE").is_some_and(|it| it != "0");
+        // Where CI is set, anstream believes in colours whatever the terminal is.
+        let wanted = anstream::AutoStream::choice(&stderr) != anstream::ColorChoice::Never && (forced || !dumb);
+        let colours = !options.plain && wanted;
         let looks = Looks {
             paint: Paint(colours),
             redraw: terminal && !dumb && !options.plain,
