@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::model::{Source, Span};
+use crate::model::{Outcome, Source, Span};
 
 /// The result of everything that can fail here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -83,6 +83,17 @@ pub struct Error {
     pub done: Option<String>,
     /// The file that the problems' spans point into.
     pub source: Option<Arc<Source>>,
+    /// What is known of an ECS task that was or may have been started all the same.
+    pub started: Option<Started>,
+}
+
+/// An ECS task that a failed run has left, or may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Started {
+    /// RunTask was sent and not answered.
+    Perhaps,
+    /// This one, by its ARN.
+    Task(String),
 }
 
 impl Error {
@@ -98,12 +109,18 @@ impl Error {
 
     /// A signal ended the run before there was an ECS task.
     pub fn interrupted(signal: u8, message: impl Into<String>) -> Error {
-        Error { kind: ErrorKind::Interrupted(signal), problems: vec![Problem::new(message)], done: None, source: None }
+        Error {
+            kind: ErrorKind::Interrupted(signal),
+            problems: vec![Problem::new(message)],
+            done: None,
+            source: None,
+            started: None,
+        }
     }
 
     /// Several refusals reported in one go.
     pub fn all_refused(problems: Vec<Problem>) -> Error {
-        Error { kind: ErrorKind::Refused, problems, done: None, source: None }
+        Error { kind: ErrorKind::Refused, problems, done: None, source: None, started: None }
     }
 
     /// Adds the one thing to do to the first problem that has none.
@@ -128,6 +145,31 @@ impl Error {
         self
     }
 
+    /// Says that an ECS task was, or may have been, started.
+    pub fn started(mut self, started: Started) -> Error {
+        self.started = Some(started);
+        self
+    }
+
+    /// How a run that failed like this has ended.
+    pub fn outcome(&self) -> Outcome {
+        match (self.kind, &self.started) {
+            (ErrorKind::Interrupted(_), _) => Outcome::Interrupted,
+            // "Never started" would invite to run it again.
+            (_, Some(_)) => Outcome::Unknown,
+            (ErrorKind::Refused, None) => Outcome::Refused,
+            (ErrorKind::Failed, None) => Outcome::NeverStarted,
+        }
+    }
+
+    /// The ARN of the ECS task that was started all the same.
+    pub fn task_arn(&self) -> Option<&str> {
+        match &self.started {
+            Some(Started::Task(arn)) => Some(arn),
+            Some(Started::Perhaps) | None => None,
+        }
+    }
+
     /// Names the file that the spans point into, unless it is known already.
     pub fn in_source(mut self, source: &Arc<Source>) -> Error {
         self.source.get_or_insert_with(|| Arc::clone(source));
@@ -147,12 +189,12 @@ impl Error {
 impl Problem {
     /// The error of this one refusal.
     pub fn refused(self) -> Error {
-        Error { kind: ErrorKind::Refused, problems: vec![self], done: None, source: None }
+        Error { kind: ErrorKind::Refused, problems: vec![self], done: None, source: None, started: None }
     }
 
     /// The error of this one failure.
     pub fn failed(self) -> Error {
-        Error { kind: ErrorKind::Failed, problems: vec![self], done: None, source: None }
+        Error { kind: ErrorKind::Failed, problems: vec![self], done: None, source: None, started: None }
     }
 }
 

@@ -212,18 +212,33 @@ pub struct Claim {
     pub is_unanswered: bool,
     /// Whether the last answer was a conflict that named nobody.
     pub was_empty: bool,
+    /// What a run of the same id had started before: a run id may be used again.
+    pub before: Vec<String>,
 }
 
 impl Claim {
     /// Before the first look.
     pub fn new(place: Place, started_by: String, rules: Rules) -> Claim {
-        Claim { place, started_by, rules, link: None, attempt: 1, is_unanswered: false, was_empty: false }
+        Claim {
+            place,
+            started_by,
+            rules,
+            link: None,
+            attempt: 1,
+            is_unanswered: false,
+            was_empty: false,
+            before: Vec::new(),
+        }
     }
 
     /// What the lists and DescribeTasks showed of the family. `at`: when the first list was asked for; `now` may be much later.
     pub fn looked(&mut self, at: Moment, seen: &[Seen], now: Moment) -> Step {
-        if let Some(ours) = seen.iter().find(|it| self.is_unanswered && self.is_ours(it)) {
+        let is_new = |it: &&Seen| self.is_ours(it) && !self.before.contains(&it.arn);
+        if let Some(ours) = seen.iter().filter(|_| self.is_unanswered).find(is_new) {
             return self.won(ours);
+        }
+        if !self.is_unanswered {
+            self.before = seen.iter().filter(|it| self.is_ours(it)).map(|it| it.arn.clone()).collect();
         }
         let held: Vec<String> =
             seen.iter().filter(|it| it.status != Status::Stopped).map(|it| it.arn.clone()).collect();

@@ -1,14 +1,15 @@
 //! RunTask, so that one run starts at most one ECS task and none is started without its ARN being told. A call without an answer is
 //! repeated with the same client token, for which ECS gives the first call's ECS task again.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use crate::aws::clock::Stamp;
 use crate::aws::ecs::{Failure, Launched};
 use crate::aws::{Aws, AwsError, Effect};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, Started};
 use crate::event::Event;
 use crate::exclusive::Desired;
 use crate::hints;
@@ -21,6 +22,9 @@ use crate::ui::{Ui, console_url};
 
 /// How long faults that pass are met with another attempt.
 pub(super) const PATIENCE: Duration = Duration::from_secs(180);
+/// A call without an answer is not repeated later than this: ECS keeps its token for an hour after the ECS task's end, and then the same
+/// call starts a second one. By the clock on the wall, which goes on while a laptop sleeps.
+const TOKEN_LIFE: Duration = Duration::from_secs(50 * 60);
 /// Refusals that a moment heals: how often they are tried again.
 const PASSING_REFUSALS: u32 = 5;
 
@@ -64,7 +68,8 @@ pub async fn launch(aws: &Aws, ui: &Ui, order: Order<'_>, signals: &mut Signals)
     let Order { plan, definition, cluster, stop_run, single } = order;
     let mut request = plan.run_task.clone();
     request["taskDefinition"] = json!(definition.arn);
-    let mut launch = Launch { aws, ui, plan, cluster, stop_run, signals, signal: None, unanswered: false };
+    let mut launch =
+        Launch { aws, ui, plan, cluster, stop_run, signals, signal: None, unanswered: false, first_sent: None };
     let settled = match single {
         Some((wish, look)) => Box::pin(exclusive::claim(&mut launch, &mut request, &wish, look)).await?,
         None => {
@@ -93,6 +98,8 @@ pub(super) struct Launch<'a> {
     pub signal: Option<u8>,
     /// Whether a RunTask with the present token may have started an ECS task that we do not know.
     pub unanswered: bool,
+    /// The first RunTask of this process. What was created before is not its doing, whatever run id it has.
+    first_sent: Option<Stamp>,
 }
 
 impl Launch<'_> {
@@ -104,7 +111,16 @@ impl Launch<'_> {
         let mut refusals = 0;
         let mut pause = Launch::FIRST_PAUSE;
         request["clientToken"] = json!(client_token()?);
+        let mut token_since = SystemTime::now();
         loop {
+            let age = token_since.elapsed().unwrap_or_default().mul_f64(self.aws.speed);
+            if self.unanswered && age > TOKEN_LIFE {
+                let error = Error::failed(format!(
+                    "cannot start `{}` in `{}`: RunTask was not answered, and it is too late to repeat it",
+                    self.plan.task, self.plan.environment
+                ));
+                return self.found_or(error).await;
+            }
             match self.attempt(request).await? {
                 Ok(Launched::Task(task)) => return Ok(*task),
                 Ok(Launched::Failures(failures)) if failures.is_empty() => {
@@ -124,13 +140,22 @@ impl Launch<'_> {
                     refusals += 1;
                     self.bear_failures(&failures, refusals)?;
                     request["clientToken"] = json!(client_token()?);
+                    token_since = SystemTime::now();
                 }
-                // Nobody else has this token; whoever has it in spite of that is not ours.
+                // Nobody else has this token: what holds it is what an earlier call of ours started.
                 Ok(Launched::Conflict(arns)) => {
-                    self.warn(&format!("ECS says that the client token is in use: {}", arns.join(", ")));
+                    self.unanswered = true;
                     refusals += 1;
-                    self.bear_failures(&[], refusals)?;
-                    request["clientToken"] = json!(client_token()?);
+                    let message = format!("ECS says that the client token is in use: {}", arns.join(", "));
+                    let described = self.aws.describe_tasks(self.cluster, &arns).await.unwrap_or_default();
+                    if let Some(task) = known(described).find(|it| self.is_ours(it)) {
+                        self.warn(&message);
+                        return Ok(task);
+                    }
+                    if refusals > PASSING_REFUSALS {
+                        return self.found_or(Error::failed(message)).await;
+                    }
+                    self.warn(&format!("{message}; trying again"));
                 }
                 Err(error) => {
                     self.unanswered |= error.effect == Effect::Unknown;
@@ -179,6 +204,7 @@ impl Launch<'_> {
     /// One call. A signal that comes meanwhile is kept: the call goes on, because only its answer tells the ARN to stop. A second
     /// signal gives the answer up.
     pub async fn attempt(&mut self, request: &Value) -> Result<Result<Launched, AwsError>> {
+        self.first_sent.get_or_insert_with(Stamp::now);
         let call = self.aws.run_task(request);
         tokio::pin!(call);
         loop {
@@ -225,43 +251,40 @@ impl Launch<'_> {
         if !self.unanswered {
             return Err(error.done("the task definition is registered, no ECS task was started"));
         }
-        match self.started().await {
-            Some(task) => {
+        match self.search().await {
+            Search::Found(task) => {
                 self.warn("RunTask's answer was lost, but ECS knows an ECS task of this run: it is followed");
-                Ok(task)
+                Ok(*task)
             }
-            None => Err(self.nothing_found(error)),
+            other => Err(self.nothing_found(error, &other)),
         }
     }
 
-    fn nothing_found(&self, error: Error) -> Error {
-        error.done(format!(
-            "RunTask was sent and not answered; ECS lists no ECS task of this run, but may still start one: `{}` stops it",
+    fn nothing_found(&self, error: Error, search: &Search) -> Error {
+        let found = match search {
+            Search::Unlisted => "ECS could not be asked what it started",
+            _ => "ECS lists no ECS task of this run, but may still start one",
+        };
+        let done = format!("RunTask was sent and not answered; {found}: `{}` stops it", self.stop_run);
+        error.done(done).started(Started::Perhaps)
+    }
+
+    /// Looks for what a call without an answer has started. A signal gives it up; what to do by hand is told before.
+    async fn search(&mut self) -> Search {
+        self.warn(&format!(
+            "RunTask was sent and not answered: looking for what it started; `{}` stops it in any case",
             self.stop_run
-        ))
+        ));
+        let Launch { aws, plan, cluster, first_sent, .. } = *self;
+        tokio::select! {
+            found = started(aws, plan, cluster, first_sent) => found,
+            _ = self.signals.next() => Search::Unlisted,
+        }
     }
 
-    /// The ECS task of this run, looked for among those of the family, running and stopped: a list may lag behind.
-    async fn started(&self) -> Option<EcsTask> {
-        let started_by = self.plan.run_task.get("startedBy").and_then(Value::as_str);
-        let family = self.plan.definition.get("family").and_then(Value::as_str).unwrap_or_default();
-        for _ in 0..5 {
-            let (running, stopped) = tokio::join!(
-                self.aws.family_tasks(self.cluster, family, Desired::Running),
-                self.aws.family_tasks(self.cluster, family, Desired::Stopped)
-            );
-            let mut arns = running.unwrap_or_default();
-            arns.extend(stopped.unwrap_or_default());
-            for arns in arns.chunks(100) {
-                let described = self.aws.describe_tasks(self.cluster, arns).await.unwrap_or_default();
-                let ours = known(described).find(|it| it.started_by.as_deref() == started_by);
-                if ours.is_some() {
-                    return ours;
-                }
-            }
-            sleep(Duration::from_secs(2).div_f64(self.aws.speed)).await;
-        }
-        None
+    /// Whether an ECS task was started by this run, in this process.
+    fn is_ours(&self, task: &EcsTask) -> bool {
+        is_ours(task, self.aws, self.plan, self.first_sent)
     }
 
     fn refused(&self, failures: &[Failure]) -> Error {
@@ -277,7 +300,11 @@ impl Launch<'_> {
         if !self.unanswered {
             return error.done("the task definition is registered, no ECS task was started");
         }
-        let Some(task) = self.started().await else { return self.nothing_found(error) };
+        let task = match self.search().await {
+            Search::Found(task) => task,
+            other => return self.nothing_found(error, &other),
+        };
+        let error = error.started(Started::Task(task.arn.clone()));
         if task.is_stopped() {
             return error.done(format!("{} was started and is over", task.arn));
         }
@@ -295,6 +322,50 @@ impl Launch<'_> {
     pub fn warn(&self, message: &str) {
         self.ui.emit(Event::Warning { message: message.to_owned(), hint: None });
     }
+}
+
+/// What a search for a lost ECS task came to.
+enum Search {
+    Found(Box<EcsTask>),
+    /// ECS lists none.
+    None,
+    /// ECS could not be asked to the end.
+    Unlisted,
+}
+
+/// The ECS task of this run, looked for among those of the family, running and stopped: a list may lag behind.
+async fn started(aws: &Aws, plan: &Plan, cluster: &str, first_sent: Option<Stamp>) -> Search {
+    let family = plan.definition.get("family").and_then(Value::as_str).unwrap_or_default();
+    let mut search = Search::Unlisted;
+    for _ in 0..5 {
+        let (running, stopped) = tokio::join!(
+            aws.family_tasks(cluster, family, Desired::Running),
+            aws.family_tasks(cluster, family, Desired::Stopped)
+        );
+        let mut whole = running.is_ok() && stopped.is_ok();
+        let mut arns = running.unwrap_or_default();
+        arns.extend(stopped.unwrap_or_default());
+        for arns in arns.chunks(100) {
+            let described = aws.describe_tasks(cluster, arns).await;
+            whole &= described.is_ok();
+            let ours = known(described.unwrap_or_default()).find(|it| is_ours(it, aws, plan, first_sent));
+            if let Some(ours) = ours {
+                return Search::Found(Box::new(ours));
+            }
+        }
+        search = if whole { Search::None } else { Search::Unlisted };
+        sleep(Duration::from_secs(2).div_f64(aws.speed)).await;
+    }
+    search
+}
+
+/// Whether this run started it, in this process: a run id may be used again, and what an earlier process started under it is
+/// older than our first call.
+fn is_ours(task: &EcsTask, aws: &Aws, plan: &Plan, first_sent: Option<Stamp>) -> bool {
+    let started_by = plan.run_task.get("startedBy").and_then(Value::as_str);
+    let since = first_sent.and_then(|it| aws.clock.at(it)).map(|it| it.earliest);
+    let is_older = matches!((task.created_at, since), (Some(created), Some(since)) if created.0 < since.0 - 2_000);
+    task.started_by.as_deref() == started_by && !is_older
 }
 
 /// Reasons that mean "not just now". Everything else will not change by itself in a few seconds.

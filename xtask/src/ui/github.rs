@@ -69,7 +69,7 @@ struct Told {
     console_url: Option<String>,
     errors: Vec<String>,
     /// Of the last error, if no Finished event came after it.
-    failure: Option<ErrorKind>,
+    failure: Option<Error>,
 }
 
 impl Github {
@@ -181,7 +181,7 @@ impl Github {
     pub(super) fn error(&mut self, task: Option<&str>, error: &Error, out: &mut Output) {
         self.before_error(out);
         self.human.error(error, out);
-        self.told.failure = Some(error.kind);
+        self.told.failure = Some(error.clone());
         if self.told.task.is_none() {
             self.told.task = task.map(str::to_owned);
         }
@@ -203,8 +203,8 @@ impl Github {
     pub(super) fn end(&mut self, out: &mut Output) {
         self.end_group(out);
         self.end_guard(out);
-        if let Some(kind) = self.told.failure.take() {
-            self.summarize_failure(kind, out);
+        if let Some(error) = self.told.failure.take() {
+            self.summarize_failure(&error, out);
         }
     }
 
@@ -342,13 +342,10 @@ impl Github {
     }
 
     /// The summary of a run that ended before there was anything to follow.
-    fn summarize_failure(&mut self, kind: ErrorKind, out: &mut Output) {
+    fn summarize_failure(&mut self, error: &Error, out: &mut Output) {
         let Some(task) = self.told.task.clone() else { return };
-        let (outcome, exit_code) = match kind {
-            ErrorKind::Refused => (Outcome::Refused, crate::error::exit::REFUSED),
-            ErrorKind::Failed => (Outcome::NeverStarted, crate::error::exit::FAILED),
-            ErrorKind::Interrupted(signal) => (Outcome::Interrupted, 128 + signal),
-        };
+        let (outcome, exit_code) = (error.outcome(), error.exit_code());
+        self.output("task-arn", error.task_arn(), out);
         let run_id = self.told.run_id.clone();
         self.output("run-id", run_id.as_deref(), out);
         self.output("exit-code", Some(&exit_code.to_string()), out);

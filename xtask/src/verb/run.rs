@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::aws::Aws;
 use crate::console::oneoff::OneOff;
 use crate::cx::{Cx, TasksFile};
-use crate::error::{Error, ErrorKind, Problem, Result, exit};
+use crate::error::{Error, Problem, Result, exit};
 use crate::event::Event;
 use crate::exclusive::once::Same;
 use crate::exclusive::{EXCLUSIVE, Place as ExclusivePlace};
@@ -597,12 +597,13 @@ fn done_by(plan: &Plan) -> &'static str {
 
 /// The last event of a run that failed before or beside an ECS task's own end.
 pub fn ending_of(error: &Error, run_id: &str) -> Ending {
-    let outcome = match error.kind {
-        ErrorKind::Refused => Outcome::Refused,
-        ErrorKind::Failed => Outcome::NeverStarted,
-        ErrorKind::Interrupted(_) => Outcome::Interrupted,
-    };
-    Ending { outcome, exit_code: error.exit_code(), run_id: run_id.to_owned(), ..Ending::default() }
+    Ending {
+        outcome: error.outcome(),
+        exit_code: error.exit_code(),
+        run_id: run_id.to_owned(),
+        task_arn: error.task_arn().map(str::to_owned),
+        ..Ending::default()
+    }
 }
 
 /// The process's arguments as far as tasks.toml and the command line give them.

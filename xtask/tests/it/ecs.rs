@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde_json::json;
 
 use crate::fake::state::sha256;
-use crate::fake::{Fake, Life, Moment, OnSigterm};
+use crate::fake::{Fake, Fault, Life, Moment, OnSigterm};
 use crate::harness::{Docker, Ran, Says, Signal, Test};
 
 /// A team's tasks.toml with one environment on the fake.
@@ -379,4 +379,19 @@ fn stdout_is_what_cloudwatch_holds() {
     let fake = account().task_life(Life::prints(lines.clone()));
     let expected: String = lines.iter().map(|it| format!("{it}\n")).collect();
     let _ = project(&fake).run("run db-migrate -e staging").code(0).stdout_bytes(expected.as_bytes());
+}
+
+#[test]
+fn a_run_id_that_is_used_again_is_not_answered_by_its_old_ecs_task() {
+    let fake = account().task_life(Life::prints(["old"]).at_once()).fault("RunTask", 2.., Fault::ServerError);
+    let test = project(&fake);
+    let _ = test.run("run db-migrate -e staging --run-id r1").code(0).stdout("old\n");
+    fake.advance(120_000);
+    let ran = test.run("run db-migrate -e staging --run-id r1 --format json").code(125);
+    let out = ran.stdout_text();
+    assert!(!out.contains("\"log\""), "{out}");
+    let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    // Whether something was started nobody knows, so it is not said that nothing was.
+    assert_eq!((&last["outcome"], &last["exit_code"]), (&json!("unknown"), &json!(125)), "{out}");
+    assert!(out.contains("ECS lists no ECS task of this run"), "{out}");
 }
