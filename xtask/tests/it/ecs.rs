@@ -383,7 +383,11 @@ fn stdout_is_what_cloudwatch_holds() {
 
 #[test]
 fn a_run_id_that_is_used_again_is_not_answered_by_its_old_ecs_task() {
-    let fake = account().task_life(Life::prints(["old"]).at_once()).fault("RunTask", 2.., Fault::ServerError);
+    let fake = account().dates_by_its_clock().task_life(Life::prints(["old"]).at_once()).fault(
+        "RunTask",
+        2..,
+        Fault::ServerError,
+    );
     let test = project(&fake);
     let _ = test.run("run db-migrate -e staging --run-id r1").code(0).stdout("old\n");
     fake.advance(120_000);
