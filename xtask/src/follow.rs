@@ -54,7 +54,7 @@ pub struct Target {
     pub container: String,
     /// From RUNNING on.
     pub timeout: Option<Duration>,
-    /// From the launch to RUNNING.
+    /// From the launch to RUNNING, as ECS tells it: without its answer nothing is stopped.
     pub start_timeout: Option<Duration>,
     /// What the first signal does.
     pub on_interrupt: OnInterrupt,
@@ -159,6 +159,8 @@ pub struct Follow {
     describe_at: Option<Duration>,
     describe_faults: Faults,
     missing_since: Option<Duration>,
+    /// When ECS last answered, if only that it does not know the ECS task.
+    answered_at: Option<Duration>,
     /// Why ECS cannot say how it ends; the rest of its output is still read.
     lost: Option<(Duration, String)>,
     running_since: Option<Duration>,
@@ -213,6 +215,7 @@ impl Follow {
             describe_at: Some(Duration::ZERO),
             describe_faults: Faults::default(),
             missing_since: None,
+            answered_at: None,
             lost: None,
             running_since: None,
             container_stopped_since: None,
@@ -292,10 +295,8 @@ impl Follow {
             times.push(Some(at));
         }
         if self.over_since().is_none() && matches!(self.stop, Stop::No) {
-            match self.running_since {
-                Some(since) => times.push(self.target.timeout.map(|it| since + it)),
-                None => times.push(self.target.start_timeout),
-            }
+            // The start timeout needs no waking: only an answer of ECS makes it due.
+            times.push(self.running_since.and_then(|since| self.target.timeout.map(|it| since + it)));
         }
         times.extend(self.given_up_at().map(Some));
         times.into_iter().flatten().min().unwrap_or(Duration::MAX)
@@ -327,6 +328,7 @@ impl Follow {
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
         }
         self.missing_since = None;
+        self.answered_at = Some(now);
         let status = task.last_status.clone().unwrap_or_else(|| "UNKNOWN".to_owned());
         if self.shown_status.as_deref() != Some(&status) {
             self.shown_status = Some(status.clone());
@@ -361,12 +363,31 @@ impl Follow {
         if self.log_at.is_none() && !self.log_in_flight && may_write && !self.only_stop {
             self.log_at = Some(now);
         }
+        self.started_after_all(&task, actions);
         self.task = Some(task);
+    }
+
+    /// A stop for the start timeout that ECS does not have yet is withdrawn when the ECS task runs.
+    fn started_after_all(&mut self, task: &EcsTask, actions: &mut Vec<Action>) {
+        // An attempt without an answer may have reached ECS all the same.
+        let stopping = task.desired_status.as_deref() == Some("STOPPED");
+        let wanted = matches!(self.stop, Stop::Wanted { in_flight: false, .. });
+        if self.running_since.is_none() || self.ours != Some(OurDoing::StartTimedOut) || !wanted || stopping {
+            return;
+        }
+        self.stop = Stop::No;
+        self.stop_faults = Faults::default();
+        self.ours = None;
+        if !task.is_stopped() {
+            let message = "it is RUNNING after all: the ECS task is not stopped".to_owned();
+            actions.push(Action::Tell(Event::Warning { message, hint: None }));
+        }
     }
 
     fn missing(&mut self, reason: &str, now: Duration, actions: &mut Vec<Action>) {
         // ECS answers, though it knows nothing.
         self.describe_faults.end();
+        self.answered_at = Some(now);
         let since = *self.missing_since.get_or_insert(now);
         if now.saturating_sub(since) < MISSING_TOLERANCE {
             self.describe_at = Some(now + FAST_STATUS);
@@ -606,7 +627,8 @@ impl Follow {
                     actions.push(Action::Tell(Event::Warning { message, hint: None }));
                     self.want_stop(OurDoing::TimedOut.reason(&words(timeout)), now);
                 }
-                (None, _, Some(timeout)) if now >= timeout => {
+                // While ECS cannot be asked it may have started: only an answer from after the timeout says that it has not.
+                (None, _, Some(timeout)) if self.answered_at.is_some_and(|at| at >= timeout) => {
                     self.ours = Some(OurDoing::StartTimedOut);
                     let message = format!("not RUNNING after {}: stopping the ECS task", words(timeout));
                     actions.push(Action::Tell(Event::Warning { message, hint: None }));
