@@ -34,7 +34,8 @@ const LONGEST_QUIET: Duration = Duration::from_secs(12);
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 /// The same where the log could not be read because of faults that pass: they get longer to do so.
 const FAULTY_DRAIN_LIMIT: Duration = Duration::from_secs(5 * 60);
-/// How long AWS may refuse a read before it is taken at its word: permissions take a moment to reach everywhere.
+/// How long AWS may refuse a call before it is taken at its word: permissions take a moment to reach everywhere, and so does an ECS
+/// task that RunTask has just accepted.
 const REFUSALS: Duration = Duration::from_secs(90);
 /// How long credentials may be expired where nobody is there to renew them.
 const EXPIRED: Duration = Duration::from_secs(15 * 60);
@@ -196,6 +197,8 @@ pub struct Follow {
     log_fault: Option<String>,
     stop: Stop,
     stop_faults: Faults,
+    /// The last of them.
+    stop_fault: Option<String>,
     /// Nothing but the stop is wanted: no output is read.
     only_stop: bool,
     ours: Option<OurDoing>,
@@ -239,6 +242,7 @@ impl Follow {
             log_fault: None,
             stop: Stop::No,
             stop_faults: Faults::default(),
+            stop_fault: None,
             only_stop: false,
             ours: None,
             finished: false,
@@ -291,7 +295,9 @@ impl Follow {
     /// When to call [`Follow::on`] with [`Fact::Tick`] if nothing else happens.
     pub fn wake_at(&self) -> Duration {
         let mut times = vec![self.describe_at, self.log_at.filter(|_| !self.printing)];
-        if let Stop::Wanted { at, in_flight: false, .. } = self.stop {
+        if let Stop::Wanted { at, in_flight: false, .. } = self.stop
+            && self.over_since().is_none()
+        {
             times.push(Some(at));
         }
         if self.over_since().is_none() && matches!(self.stop, Stop::No) {
@@ -572,7 +578,13 @@ impl Follow {
         let Stop::Wanted { reason, .. } = &self.stop else { return };
         let pause = self.stop_faults.next(trouble, self.seed, now);
         let lasts = now.saturating_sub(self.stop_faults.since);
-        let again = trouble.passes() || (trouble == Trouble::Credentials && (self.target.attended || lasts < EXPIRED));
+        let again = match trouble {
+            Trouble::Passing | Trouble::Throttled => true,
+            Trouble::Credentials => self.target.attended || lasts < EXPIRED,
+            // What somebody stops by hand has been there for a while, and they wait for the answer.
+            Trouble::Refused => !self.only_stop && lasts < REFUSALS,
+        };
+        self.stop_fault = Some(cause.to_owned());
         if self.stop_faults.is_worth_a_word() || !again {
             let message = format!("cannot stop the ECS task: {cause}{}", if again { "; trying again" } else { "" });
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
@@ -582,6 +594,7 @@ impl Follow {
             return;
         }
         self.stop = Stop::Refused(cause.to_owned());
+        self.stop_faults = Faults::default();
         if self.only_stop {
             self.finish(How::Lost(format!("the ECS task was not stopped: {cause}")), actions);
         }
@@ -711,7 +724,9 @@ impl Follow {
     fn finish(&mut self, how: How, actions: &mut Vec<Action>) {
         let stop_failed = match &self.stop {
             Stop::Refused(cause) => Some(cause.clone()),
-            Stop::Wanted { .. } if self.stopped_since.is_none() => Some("StopTask was not accepted yet".to_owned()),
+            Stop::Wanted { .. } if self.stopped_since.is_none() => {
+                Some(self.stop_fault.clone().unwrap_or_else(|| "StopTask was not accepted yet".to_owned()))
+            }
             _ => None,
         };
         self.finished = true;

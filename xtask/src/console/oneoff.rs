@@ -326,8 +326,9 @@ impl OneOff<'_> {
                     return;
                 }
                 Err(error) => {
+                    // A refusal may pass, too: StopTask may not know yet what RunTask has just accepted.
                     why = error.cause();
-                    if !passes(&error) || attempt == STOPS {
+                    if attempt == STOPS {
                         break;
                     }
                 }

@@ -412,6 +412,44 @@ fn a_refused_stop_is_told_at_the_end() {
 }
 
 #[test]
+fn a_refusal_of_the_stop_has_to_last() {
+    let refused = || Fact::StopFailed { cause: "AccessDenied".to_owned(), trouble: Trouble::Refused };
+    // The stops that are sent after it and when, and what is told, until it counts as refused or is accepted at last.
+    let stopped = |accepted_after: usize| {
+        let mut machine = Follow::new(Target { start_timeout: None, ..target() });
+        machine.on(Fact::Signal(2), Duration::ZERO);
+        let (mut now, mut n_stops, mut told) = (0.0, 1, Vec::new());
+        while matches!(machine.stop, Stop::Wanted { .. }) {
+            let fact = if n_stops > accepted_after { Fact::StopAccepted } else { refused() };
+            let mut actions = machine.on(fact, seconds(now));
+            told.extend(warnings(&actions).into_iter().map(str::to_owned));
+            while let Stop::Wanted { in_flight: false, .. } = machine.stop {
+                let wake = machine.wake_at().as_secs_f64();
+                assert!(wake > now, "a busy loop at {now}");
+                now = wake;
+                actions = machine.on(Fact::Tick, seconds(now));
+                n_stops += actions.iter().filter(|it| matches!(it, Action::Stop(_))).count();
+                if actions.contains(&Action::Describe) {
+                    machine.on(Fact::Described(Box::new(task_at(&World::default(), None, 6.0))), seconds(now));
+                }
+            }
+        }
+        (machine, now, n_stops, told)
+    };
+    let (machine, _, n_stops, told) = stopped(3);
+    assert_eq!((&machine.stop, n_stops), (&Stop::Accepted, 4));
+    assert_eq!(told, ["cannot stop the ECS task: AccessDenied; trying again"]);
+    let (mut machine, now, n_stops, told) = stopped(usize::MAX);
+    assert_eq!(machine.stop, Stop::Refused("AccessDenied".to_owned()));
+    assert!((90.0..110.0).contains(&now) && (5..20).contains(&n_stops), "{now} {n_stops}");
+    let expected =
+        ["cannot stop the ECS task: AccessDenied; trying again", "cannot stop the ECS task: AccessDenied"];
+    assert_eq!(told, expected);
+    let actions = machine.on(Fact::Signal(2), seconds(now));
+    assert_eq!(is_finished(&actions).and_then(|it| it.stop_failed.as_deref()), Some("AccessDenied"));
+}
+
+#[test]
 fn faults_of_reading_never_end_it() {
     let mut machine = Follow::new(target());
     let mut now = 0.0;
