@@ -723,11 +723,12 @@ impl Follow {
 
     fn finish(&mut self, how: How, actions: &mut Vec<Action>) {
         let stop_failed = match &self.stop {
+            _ if self.stopped_since.is_some() => None,
             Stop::Refused(cause) => Some(cause.clone()),
-            Stop::Wanted { .. } if self.stopped_since.is_none() => {
+            Stop::Wanted { .. } => {
                 Some(self.stop_fault.clone().unwrap_or_else(|| "StopTask was not accepted yet".to_owned()))
             }
-            _ => None,
+            Stop::No | Stop::Accepted => None,
         };
         self.finished = true;
         actions.push(Action::Finish(Box::new(Finish {

@@ -412,6 +412,17 @@ fn a_refused_stop_is_told_at_the_end() {
 }
 
 #[test]
+fn a_refused_stop_is_no_matter_once_it_has_stopped() {
+    let mut machine = Follow::new(target());
+    machine.on(Fact::Signal(2), Duration::ZERO);
+    machine.stop = Stop::Refused("AccessDenied".to_owned());
+    machine.on(Fact::Described(Box::new(task_at(&World::default(), None, 30.0))), seconds(30.0));
+    let actions = machine.on(Fact::Signal(2), seconds(31.0));
+    let finish = is_finished(&actions).unwrap();
+    assert_eq!((&finish.how, &finish.stop_failed), (&How::Stopped, &None));
+}
+
+#[test]
 fn a_refusal_of_the_stop_has_to_last() {
     let refused = || Fact::StopFailed { cause: "AccessDenied".to_owned(), trouble: Trouble::Refused };
     // The stops that are sent after it and when, and what is told, until it counts as refused or is accepted at last.
@@ -442,8 +453,7 @@ fn a_refusal_of_the_stop_has_to_last() {
     let (mut machine, now, n_stops, told) = stopped(usize::MAX);
     assert_eq!(machine.stop, Stop::Refused("AccessDenied".to_owned()));
     assert!((90.0..110.0).contains(&now) && (5..20).contains(&n_stops), "{now} {n_stops}");
-    let expected =
-        ["cannot stop the ECS task: AccessDenied; trying again", "cannot stop the ECS task: AccessDenied"];
+    let expected = ["cannot stop the ECS task: AccessDenied; trying again", "cannot stop the ECS task: AccessDenied"];
     assert_eq!(told, expected);
     let actions = machine.on(Fact::Signal(2), seconds(now));
     assert_eq!(is_finished(&actions).and_then(|it| it.stop_failed.as_deref()), Some("AccessDenied"));
