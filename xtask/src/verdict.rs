@@ -101,7 +101,8 @@ pub fn verdict(task: &EcsTask, container: &str, ours: Option<OurDoing>) -> Verdi
             );
         }
         Some("UserInitiated") if ours == Some(OurDoing::StartTimedOut) && task.started_at.is_some() => {
-            let explanation = "it was stopped for the start timeout, but had reached RUNNING before the stop took effect";
+            let explanation =
+                "it was stopped for the start timeout, but had reached RUNNING before the stop took effect";
             return make(Outcome::Stopped, exit::FAILED, Some(explanation.to_owned()));
         }
         Some("UserInitiated") if ours == Some(OurDoing::StartTimedOut) => {
