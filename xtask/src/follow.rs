@@ -34,7 +34,8 @@ const LONGEST_QUIET: Duration = Duration::from_secs(12);
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 /// The same where the log could not be read because of faults that pass: they get longer to do so.
 const FAULTY_DRAIN_LIMIT: Duration = Duration::from_secs(5 * 60);
-/// How long AWS may refuse a read before it is taken at its word: permissions take a moment to reach everywhere.
+/// How long AWS may refuse a call before it is taken at its word: permissions take a moment to reach everywhere, and so does an ECS
+/// task that RunTask has just accepted.
 const REFUSALS: Duration = Duration::from_secs(90);
 /// How long credentials may be expired where nobody is there to renew them.
 const EXPIRED: Duration = Duration::from_secs(15 * 60);
@@ -54,7 +55,7 @@ pub struct Target {
     pub container: String,
     /// From RUNNING on.
     pub timeout: Option<Duration>,
-    /// From the launch to RUNNING.
+    /// From the launch to RUNNING, as ECS tells it: without its answer nothing is stopped.
     pub start_timeout: Option<Duration>,
     /// What the first signal does.
     pub on_interrupt: OnInterrupt,
@@ -159,6 +160,8 @@ pub struct Follow {
     describe_at: Option<Duration>,
     describe_faults: Faults,
     missing_since: Option<Duration>,
+    /// When ECS last answered, if only that it does not know the ECS task.
+    answered_at: Option<Duration>,
     /// Why ECS cannot say how it ends; the rest of its output is still read.
     lost: Option<(Duration, String)>,
     running_since: Option<Duration>,
@@ -194,6 +197,8 @@ pub struct Follow {
     log_fault: Option<String>,
     stop: Stop,
     stop_faults: Faults,
+    /// The last of them.
+    stop_fault: Option<String>,
     /// Nothing but the stop is wanted: no output is read.
     only_stop: bool,
     ours: Option<OurDoing>,
@@ -213,6 +218,7 @@ impl Follow {
             describe_at: Some(Duration::ZERO),
             describe_faults: Faults::default(),
             missing_since: None,
+            answered_at: None,
             lost: None,
             running_since: None,
             container_stopped_since: None,
@@ -236,6 +242,7 @@ impl Follow {
             log_fault: None,
             stop: Stop::No,
             stop_faults: Faults::default(),
+            stop_fault: None,
             only_stop: false,
             ours: None,
             finished: false,
@@ -288,14 +295,14 @@ impl Follow {
     /// When to call [`Follow::on`] with [`Fact::Tick`] if nothing else happens.
     pub fn wake_at(&self) -> Duration {
         let mut times = vec![self.describe_at, self.log_at.filter(|_| !self.printing)];
-        if let Stop::Wanted { at, in_flight: false, .. } = self.stop {
+        if let Stop::Wanted { at, in_flight: false, .. } = self.stop
+            && self.over_since().is_none()
+        {
             times.push(Some(at));
         }
         if self.over_since().is_none() && matches!(self.stop, Stop::No) {
-            match self.running_since {
-                Some(since) => times.push(self.target.timeout.map(|it| since + it)),
-                None => times.push(self.target.start_timeout),
-            }
+            // The start timeout needs no waking: only an answer of ECS makes it due.
+            times.push(self.running_since.and_then(|since| self.target.timeout.map(|it| since + it)));
         }
         times.extend(self.given_up_at().map(Some));
         times.into_iter().flatten().min().unwrap_or(Duration::MAX)
@@ -327,6 +334,7 @@ impl Follow {
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
         }
         self.missing_since = None;
+        self.answered_at = Some(now);
         let status = task.last_status.clone().unwrap_or_else(|| "UNKNOWN".to_owned());
         if self.shown_status.as_deref() != Some(&status) {
             self.shown_status = Some(status.clone());
@@ -361,12 +369,31 @@ impl Follow {
         if self.log_at.is_none() && !self.log_in_flight && may_write && !self.only_stop {
             self.log_at = Some(now);
         }
+        self.started_after_all(&task, actions);
         self.task = Some(task);
+    }
+
+    /// A stop for the start timeout that ECS does not have yet is withdrawn when the ECS task runs.
+    fn started_after_all(&mut self, task: &EcsTask, actions: &mut Vec<Action>) {
+        // An attempt without an answer may have reached ECS all the same.
+        let stopping = task.desired_status.as_deref() == Some("STOPPED");
+        let wanted = matches!(self.stop, Stop::Wanted { in_flight: false, .. });
+        if self.running_since.is_none() || self.ours != Some(OurDoing::StartTimedOut) || !wanted || stopping {
+            return;
+        }
+        self.stop = Stop::No;
+        self.stop_faults = Faults::default();
+        self.ours = None;
+        if !task.is_stopped() {
+            let message = "it is RUNNING after all: the ECS task is not stopped".to_owned();
+            actions.push(Action::Tell(Event::Warning { message, hint: None }));
+        }
     }
 
     fn missing(&mut self, reason: &str, now: Duration, actions: &mut Vec<Action>) {
         // ECS answers, though it knows nothing.
         self.describe_faults.end();
+        self.answered_at = Some(now);
         let since = *self.missing_since.get_or_insert(now);
         if now.saturating_sub(since) < MISSING_TOLERANCE {
             self.describe_at = Some(now + FAST_STATUS);
@@ -551,7 +578,13 @@ impl Follow {
         let Stop::Wanted { reason, .. } = &self.stop else { return };
         let pause = self.stop_faults.next(trouble, self.seed, now);
         let lasts = now.saturating_sub(self.stop_faults.since);
-        let again = trouble.passes() || (trouble == Trouble::Credentials && (self.target.attended || lasts < EXPIRED));
+        let again = match trouble {
+            Trouble::Passing | Trouble::Throttled => true,
+            Trouble::Credentials => self.target.attended || lasts < EXPIRED,
+            // What somebody stops by hand has been there for a while, and they wait for the answer.
+            Trouble::Refused => !self.only_stop && lasts < REFUSALS,
+        };
+        self.stop_fault = Some(cause.to_owned());
         if self.stop_faults.is_worth_a_word() || !again {
             let message = format!("cannot stop the ECS task: {cause}{}", if again { "; trying again" } else { "" });
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
@@ -561,6 +594,7 @@ impl Follow {
             return;
         }
         self.stop = Stop::Refused(cause.to_owned());
+        self.stop_faults = Faults::default();
         if self.only_stop {
             self.finish(How::Lost(format!("the ECS task was not stopped: {cause}")), actions);
         }
@@ -606,7 +640,8 @@ impl Follow {
                     actions.push(Action::Tell(Event::Warning { message, hint: None }));
                     self.want_stop(OurDoing::TimedOut.reason(&words(timeout)), now);
                 }
-                (None, _, Some(timeout)) if now >= timeout => {
+                // While ECS cannot be asked it may have started: only an answer from after the timeout says that it has not.
+                (None, _, Some(timeout)) if self.answered_at.is_some_and(|at| at >= timeout) => {
                     self.ours = Some(OurDoing::StartTimedOut);
                     let message = format!("not RUNNING after {}: stopping the ECS task", words(timeout));
                     actions.push(Action::Tell(Event::Warning { message, hint: None }));
@@ -688,9 +723,12 @@ impl Follow {
 
     fn finish(&mut self, how: How, actions: &mut Vec<Action>) {
         let stop_failed = match &self.stop {
+            _ if self.stopped_since.is_some() => None,
             Stop::Refused(cause) => Some(cause.clone()),
-            Stop::Wanted { .. } if self.stopped_since.is_none() => Some("StopTask was not accepted yet".to_owned()),
-            _ => None,
+            Stop::Wanted { .. } => {
+                Some(self.stop_fault.clone().unwrap_or_else(|| "StopTask was not accepted yet".to_owned()))
+            }
+            Stop::No | Stop::Accepted => None,
         };
         self.finished = true;
         actions.push(Action::Finish(Box::new(Finish {

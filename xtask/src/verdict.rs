@@ -100,6 +100,11 @@ pub fn verdict(task: &EcsTask, container: &str, ours: Option<OurDoing>) -> Verdi
                 Some("the timeout passed and the ECS task was stopped".to_owned()),
             );
         }
+        Some("UserInitiated") if ours == Some(OurDoing::StartTimedOut) && task.started_at.is_some() => {
+            let explanation =
+                "it was stopped for the start timeout, but had reached RUNNING before the stop took effect";
+            return make(Outcome::Stopped, exit::FAILED, Some(explanation.to_owned()));
+        }
         Some("UserInitiated") if ours == Some(OurDoing::StartTimedOut) => {
             return make(
                 Outcome::NeverStarted,
@@ -220,7 +225,9 @@ mod tests {
             (Some("UserInitiated"), Some(0), "", None, Stopped, 125),
             (Some("UserInitiated"), Some(143), "", Some(TimedOut), Outcome::TimedOut, 124),
             (Some("UserInitiated"), Some(0), "", Some(TimedOut), Outcome::TimedOut, 124),
-            (Some("UserInitiated"), None, "", Some(StartTimedOut), NeverStarted, 125),
+            // It did start, only too late.
+            (Some("UserInitiated"), None, "", Some(StartTimedOut), Stopped, 125),
+            (Some("UserInitiated"), Some(0), "", Some(StartTimedOut), Stopped, 125),
             (Some("UserInitiated"), Some(143), "", Some(Signal(2)), Interrupted, 130),
             (exited, Some(0), "", Some(Signal(15)), Interrupted, 143),
             // It ended by itself just before our stop: its own code counts.
@@ -240,6 +247,13 @@ mod tests {
                 "{stop_code:?} {code:?} {reason} {ours:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_start_that_timed_out_is_none() {
+        let task = EcsTask { started_at: None, ..stopped(Some("UserInitiated"), None, "") };
+        let verdict = verdict(&task, "app", Some(OurDoing::StartTimedOut));
+        assert_eq!((verdict.outcome, verdict.exit_code), (Outcome::NeverStarted, 125));
     }
 
     #[test]

@@ -56,7 +56,11 @@ pub enum End {
         idle: bool,
         /// Whether the command printed anything.
         silent: bool,
+        /// Whether it was over when a lost connection was to be resumed: nobody saw how it ended.
+        unseen: bool,
     },
+    /// The session ended as one does behind its command, and nothing could tell the command's code.
+    NoCode,
     /// The channel was cut and could not be opened again, or the service refused it.
     Lost {
         /// Why.
@@ -340,6 +344,7 @@ impl Drive<'_> {
                         text,
                         idle: self.last_active.elapsed().mul_f64(self.setting.aws.speed) >= IDLE,
                         silent: !self.printed,
+                        unseen: false,
                     },
                 };
                 self.end.get_or_insert(end);
@@ -508,7 +513,8 @@ impl Drive<'_> {
             }
             Reopened::Over => {
                 let idle = self.last_active.elapsed().mul_f64(self.setting.aws.speed) >= IDLE;
-                self.end.get_or_insert(End::Closed { text: String::new(), idle, silent: !self.printed });
+                let silent = !self.printed;
+                self.end.get_or_insert(End::Closed { text: String::new(), idle, silent, unseen: true });
                 Vec::new()
             }
             Reopened::Never { why, hint } => {

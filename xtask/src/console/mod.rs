@@ -90,10 +90,16 @@ pub async fn session(aws: &Aws, ui: &Ui, request: &Request<'_>, signals: &mut Si
                 ui.emit(Event::Warning { message, hint: None });
                 marked = false;
             }
-            // Without marks the end of the session is all that there is to know.
-            End::Closed { ref text, .. } if !marked && text.is_empty() => return Ok(End::Exited(0)),
-            end => return Ok(end),
+            end => return Ok(if marked { end } else { without_marks(end) }),
         }
+    }
+}
+
+/// Without marks the end of the session is all that there is to know, where it may be the command's end.
+fn without_marks(end: End) -> End {
+    match end {
+        End::Closed { ref text, idle: false, unseen: false, .. } if text.is_empty() => End::NoCode,
+        end => end,
     }
 }
 
@@ -133,6 +139,16 @@ pub fn hint_of(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_plain_end_may_be_the_commands() {
+        let closed = |text: &str, idle, unseen| End::Closed { text: text.to_owned(), idle, silent: false, unseen };
+        assert!(matches!(without_marks(closed("", false, false)), End::NoCode));
+        for end in [closed("", true, false), closed("", false, true), closed("broken", false, false)] {
+            assert!(matches!(without_marks(end), End::Closed { .. }));
+        }
+        assert!(oneoff::closed("", false, true).contains("while the connection was lost"));
+    }
 
     #[test]
     fn the_agents_texts_are_understood() {

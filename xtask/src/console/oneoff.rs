@@ -185,17 +185,22 @@ impl OneOff<'_> {
                 ending.outcome = if code == 0 { Outcome::Succeeded } else { Outcome::Failed };
                 ending.exit_code = code;
             }
-            End::Closed { text, idle, .. } => {
+            end @ (End::NoCode | End::Closed { .. }) => {
                 // ECS knows best where the whole ECS task went.
                 if let Some(task) = self.look_for_stop(signals).await {
                     let task = self.until_stopped(task, signals).await;
                     self.stopped(ending, &task);
                     return true;
                 }
-                ending.outcome = Outcome::Failed;
-                ending.exit_code = exit::FAILED;
-                ending.explanation = Some(closed(&text, idle));
-                ending.hint = hint_of(&text);
+                if let End::Closed { text, idle, unseen, .. } = end {
+                    ending.outcome = Outcome::Failed;
+                    ending.exit_code = exit::FAILED;
+                    ending.explanation = Some(closed(&text, idle, unseen));
+                    ending.hint = hint_of(&text);
+                } else {
+                    ending.outcome = Outcome::Succeeded;
+                    ending.exit_code = exit::OK;
+                }
             }
             End::Lost { why, hint } => {
                 ending.outcome = Outcome::Unknown;
@@ -326,8 +331,9 @@ impl OneOff<'_> {
                     return;
                 }
                 Err(error) => {
+                    // A refusal may pass, too: StopTask may not know yet what RunTask has just accepted.
                     why = error.cause();
-                    if !passes(&error) || attempt == STOPS {
+                    if attempt == STOPS {
                         break;
                     }
                 }
@@ -358,10 +364,13 @@ fn interrupted(ending: &mut Ending, signal: u8) {
 }
 
 /// What a session's end without an exit code means.
-pub fn closed(text: &str, idle: bool) -> String {
+pub fn closed(text: &str, idle: bool, unseen: bool) -> String {
     match (text.is_empty(), idle) {
         (false, _) => format!("the session ended: {}", plain(text)),
         (true, true) => "the session ended after 20 minutes without a key, which is ECS's limit".to_owned(),
+        (true, false) if unseen => {
+            "the session ended while the connection was lost, and the command told no exit code".to_owned()
+        }
         (true, false) => "the session ended and the command told no exit code: its shell was killed".to_owned(),
     }
 }

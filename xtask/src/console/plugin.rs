@@ -71,7 +71,7 @@ pub(super) async fn session(aws: &Aws, ui: &Ui, request: &Request<'_>, signals: 
                 let ended = ended?;
                 return Ok(match end {
                     Some(end) => end,
-                    None if ended.success() => End::Exited(0),
+                    None if ended.success() => End::NoCode,
                     None => End::Lost { why: format!("`{PLUGIN}` failed: {ended}"), hint: None },
                 });
             }

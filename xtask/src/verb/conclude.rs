@@ -35,9 +35,8 @@ pub fn conclude(ending: &mut Ending, finish: &Finish, container: &str, by_hand: 
         }
     }
     if let Some(cause) = &finish.stop_failed {
-        let explanation = ending.explanation.take().unwrap_or_default();
-        ending.explanation =
-            Some(format!("{explanation}; StopTask failed, the ECS task may run on: {cause}; {by_hand}"));
+        let before = ending.explanation.take().map(|it| format!("{it}; ")).unwrap_or_default();
+        ending.explanation = Some(format!("{before}StopTask failed, the ECS task may run on: {cause}; {by_hand}"));
     }
     ending.log = Some(finish.log.clone());
 }
@@ -56,5 +55,26 @@ pub async fn or_signal<T>(stage: impl Future<Output = Result<T>>, signals: &mut 
     tokio::select! {
         result = stage => result,
         signal = signals.next() => Err(Error::interrupted(signal, "nothing was built or written")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::LogEnd;
+
+    #[test]
+    fn a_failed_stop_stands_behind_what_was_said_or_alone() {
+        for (how, start) in [
+            (How::Stopped, "StopTask failed, the ECS task may run on: denied; by hand"),
+            (How::Lost("why".to_owned()), "why; by hand; StopTask failed"),
+        ] {
+            let stop_failed = Some("denied".to_owned());
+            let finish = Finish { how, task: None, ours: None, log: LogEnd::Open, stop_failed };
+            let mut ending = Ending::default();
+            conclude(&mut ending, &finish, "app", "by hand");
+            let explanation = ending.explanation.unwrap();
+            assert!(explanation.starts_with(start), "{explanation}");
+        }
     }
 }

@@ -101,8 +101,9 @@ pub async fn exec(
 fn judge(end: End, ui: &Ui) -> Result<u8> {
     Ok(match end {
         End::Exited(code) => code,
-        End::Closed { text, idle, .. } => {
-            let mut problem = Problem::new(console::oneoff::closed(&text, idle));
+        End::NoCode => exit::OK,
+        End::Closed { text, idle, unseen, .. } => {
+            let mut problem = Problem::new(console::oneoff::closed(&text, idle, unseen));
             problem.hint = console::hint_of(&text);
             return Err(problem.failed());
         }

@@ -216,16 +216,19 @@ fn or_the_line_to_stop_it_is_told() {
 }
 
 #[test]
-fn a_lost_answer_of_stop_task_is_asked_for_again() {
+fn a_lost_answer_or_a_refusal_of_stop_task_is_asked_for_again() {
     if !has_terminal() {
         return;
     }
-    let world = World::with(Net::default(), |it| it.fault("StopTask", 1..=2, Fault::DropBefore));
-    let running = start(&world, "console");
-    let before = running.settings();
-    running.wait_for_stdout("$ ");
-    running.types("exit 9\r");
-    let _ = ended(&world, running, &before, 9);
+    for fault in [Fault::DropBefore, Fault::AccessDenied] {
+        let world = World::with(Net::default(), |it| it.fault("StopTask", 1..=2, fault));
+        let running = start(&world, "console");
+        let before = running.settings();
+        running.wait_for_stdout("$ ");
+        running.types("exit 9\r");
+        let _ = ended(&world, running, &before, 9);
+        assert_eq!(world.fake.count("StopTask"), 3);
+    }
 }
 
 #[test]

@@ -348,3 +348,20 @@ fn the_plugin_ends_with_the_ecs_task() {
     let ran = world.test.run("run console -e staging --plugin").code(125);
     let _ = ran.stderr_has("Your Spot Task was interrupted.");
 }
+
+#[test]
+fn the_plugins_success_is_none_where_the_ecs_task_was_stopped() {
+    if !has_terminal() {
+        return;
+    }
+    let script = "if [ \"$1\" = --version ]; then echo 1.2.764.0; exit; fi\necho up; read -r line";
+    let world = World::new(Net::default());
+    let world = World { test: world.test.program("session-manager-plugin", script), ..world };
+    let running = world.test.command(["run", "console", "-e", "staging", "--plugin"]).terminal(Terminal::All).start();
+    running.wait_for_stdout("up");
+    world.fake.stop_task_from_outside("tidying up");
+    running.types("\r");
+    let ran = running.finish().code(125);
+    let text = String::from_utf8_lossy(&ran.terminal).into_owned();
+    assert!(text.contains("tidying up"), "{text}");
+}
