@@ -368,6 +368,32 @@ fn the_same_run_id_is_the_same_run() {
 }
 
 #[test]
+fn a_run_id_is_taken_while_other_work_runs_under_it() {
+    let fake = account().task_life(Life::counts_to(5).runs(150_000));
+    let test = project(&fake);
+    let started = crash(&fake, &test, &["--run-id", "one"]);
+    for other in ["-- up", "--var A=1", "--start-another -- up"] {
+        let refused = test.run(&format!("run db-migrate -e staging --run-id one {other}")).code(2).stdout("");
+        let _ = refused
+            .stderr_has("the run id one is taken: `db-migrate` still runs, with another command or other variables")
+            .stderr_has("ECS task [id]")
+            .stderr_has("give this run another id: --run-id");
+    }
+    assert_eq!((fake.count("RunTask"), fake.alive()), (1, vec![started.arn]));
+    let _ = test.run("run db-migrate -e staging --run-id two --detach -- up").code(0);
+    // The same where at most one may run at a time.
+    let fake = account().task_life(Life::counts_to(5).runs(150_000));
+    let test = project(&fake);
+    test.write("tasks.toml", &TASKS.replace("[tasks.db-migrate]", "[tasks.db-migrate]\nexclusive = true"));
+    let started = crash(&fake, &test, &["--run-id", "one"]);
+    let refused = test.run("run db-migrate -e staging --run-id one -- up").code(2).stdout("");
+    let _ = refused.stderr_has("the run id one is taken: `db-migrate` runs, with another command or other variables");
+    assert_eq!((fake.started().len(), fake.alive()), (1, vec![started.arn]));
+    let _ = test.run("run db-migrate -e staging --run-id one").code(0).stdout(&numbers(5));
+    assert_eq!(fake.started().len(), 1);
+}
+
+#[test]
 fn on_a_terminal_it_is_a_question() {
     if !has_terminal() {
         return;
