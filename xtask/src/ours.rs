@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::model::{EcsTask, LogLocation, Overridden, Timestamp};
-use crate::plan::{CI_JOB_TAG, COMMIT, HASH_LABEL, OURS, RUN_BY, RUN_ID, TIMEOUT_TAG};
+use crate::plan::{CI_JOB_TAG, COMMIT, HASH_LABEL, OURS, RUN_BY, RUN_ID, TIMEOUT_TAG, without_url_password};
 
 /// The family that a task's revisions are registered in.
 pub fn family(environment: &str, task: &str) -> String {
@@ -34,6 +34,12 @@ pub fn run_by(task: &EcsTask) -> Option<&str> {
 /// The commit that it was started from.
 pub fn commit(task: &EcsTask) -> Option<&str> {
     task.variable(COMMIT).or_else(|| task.tags.get("xtask:commit").map(String::as_str))
+}
+
+/// The command that RunTask gave it, as it may be shown: without the passwords in URLs.
+pub fn shown_command(task: &EcsTask) -> Option<Vec<String>> {
+    let command = task.overridden.as_ref()?.command.as_ref()?;
+    Some(command.iter().map(|it| without_url_password(it)).collect())
 }
 
 /// A caller's ARN as people say it: `alice`, `deploy/session`.
