@@ -554,7 +554,8 @@ impl Run<'_> {
     fn ending(&self, definition: &TaskDefinition, arn: String, image: &publish::Published) -> Ending {
         Ending {
             outcome: Outcome::Unknown,
-            exit_code: exit::OK,
+            // Until the end is known: what is not concluded has not succeeded.
+            exit_code: exit::FAILED,
             run_id: self.run_id.clone(),
             task_arn: Some(arn),
             task_definition: Some(definition.arn.clone()),
