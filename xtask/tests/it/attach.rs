@@ -266,6 +266,12 @@ fn a_run_is_stopped_by_its_id_whatever_became_of_its_process() {
     let _ = test.run("run db-migrate -e staging --run-id ci-20").killed_by(9);
     let _ = test.run("stop --run ci-20 -e staging").code(0).stdout_has("stopped: db-migrate [id]");
     assert!(fake.alive().is_empty());
+    // Nor beside an older attempt of the same run, which is over.
+    let child = test.child();
+    fake.at_call("RunTask", 2, Moment::Acted, move || child.signal(Signal::KILL));
+    let _ = test.run("run db-migrate -e staging --run-id ci-20").killed_by(9);
+    let _ = test.run("stop --run ci-20 -e staging").code(0).stdout_has("stopped: db-migrate [id]");
+    assert_eq!((fake.started().len(), fake.alive().len()), (2, 0));
 }
 
 #[test]
