@@ -437,6 +437,39 @@ fn who_may_not_list_runs_all_the_same() {
 }
 
 #[test]
+fn only_who_may_not_describe_runs_without_a_look() {
+    let crashed = |fake: &Fake| {
+        let test = project(fake);
+        let child = test.child();
+        fake.at_call("RunTask", 1, Moment::Acted, move || child.signal(Signal::KILL));
+        let _ = test.run("run db-migrate -e staging").killed_by(9);
+        // Without a service there is one call of DescribeTasks before RunTask.
+        let tasks = TASKS.replace("service =", "task-definition = \"app\"\nsubnets = [\"subnet-0a\"]\n# service =");
+        test.write("tasks.toml", &tasks);
+        test
+    };
+    let life = || Life::counts_to(2).runs_forever();
+    let fake = account().task_life(life()).fault("DescribeTasks", 2.., Fault::Refuse("ClientException", "no"));
+    let test = crashed(&fake);
+    let _ = test.run("run db-migrate -e staging --detach").code(125).stderr_has("cannot read the task's ECS tasks");
+    assert_eq!(fake.count("RunTask"), 1);
+    let fake = account().task_life(life()).fault("DescribeTasks", 2, Fault::AccessDenied);
+    let test = crashed(&fake);
+    let ran = test.run("run db-migrate -e staging --detach").code(0);
+    let _ = ran.stderr_has("cannot look whether `db-migrate` still runs");
+    // Listed, and not described at once: it is found all the same.
+    let fake = account().missing_first(2).task_life(life());
+    let test = crashed(&fake);
+    let _ = test.run("run db-migrate -e staging --detach").code(2).stderr_has("not started a second time");
+    assert_eq!(fake.count("RunTask"), 1);
+    // Nor later.
+    let fake = account().missing_first(99).task_life(life());
+    let test = crashed(&fake);
+    let ran = test.run("run db-migrate -e staging --dry-run").code(0);
+    let _ = ran.stderr_has("an ECS task of `db-migrate` may still run: ECS lists [id] and does not describe it");
+}
+
+#[test]
 fn credentials_that_are_renewed_in_the_middle_are_used() {
     let fake = account().task_life(Life::counts_to(30).runs(40_000).exits(6));
     let fake =
