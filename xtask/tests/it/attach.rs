@@ -256,8 +256,12 @@ fn a_run_is_stopped_by_its_id_whatever_became_of_its_process() {
         "xtask: stopped by arn:aws:sts::111122223333:assumed-role/deployer/somebody"
     );
     assert!(!fake.alive().contains(&started.arn) && fake.alive().len() == 1);
+    let lists = fake.count("ListTasks");
     let _ = test.run("stop --run ci-17 -e staging").code(0).stdout_has("was over: db-migrate [id]");
+    let beside_one_that_is_over = fake.count("ListTasks") - lists;
     test.run("stop --run ci-19 -e staging").expect(0, "ECS lists no ECS task of the run ci-19: nothing to stop\n", "");
+    // A newer one may be missing from the list beside an older one just as well.
+    assert_eq!(fake.count("ListTasks") - lists, 2 * beside_one_that_is_over);
     // A run that was just started is not in the list yet.
     let fake = account().list_lag(3000).task_life(Life::counts_to(1).runs_forever());
     let test = project(&fake);
