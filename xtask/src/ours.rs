@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::model::{EcsTask, LogLocation, Overridden, Timestamp};
-use crate::plan::{CI_JOB_TAG, COMMIT, HASH_LABEL, OURS, RUN_BY, RUN_ID, TIMEOUT_TAG};
+use crate::plan::{CI_JOB_TAG, COMMIT, HASH_LABEL, OURS, RUN_BY, RUN_ID, TIMEOUT_TAG, without_url_password};
 
 /// The family that a task's revisions are registered in.
 pub fn family(environment: &str, task: &str) -> String {
@@ -34,6 +34,12 @@ pub fn run_by(task: &EcsTask) -> Option<&str> {
 /// The commit that it was started from.
 pub fn commit(task: &EcsTask) -> Option<&str> {
     task.variable(COMMIT).or_else(|| task.tags.get("xtask:commit").map(String::as_str))
+}
+
+/// The command that RunTask gave it, as it may be shown: without the passwords in URLs.
+pub fn shown_command(task: &EcsTask) -> Option<Vec<String>> {
+    let command = task.overridden.as_ref()?.command.as_ref()?;
+    Some(command.iter().map(|it| without_url_password(it)).collect())
 }
 
 /// A caller's ARN as people say it: `alice`, `deploy/session`.
@@ -166,6 +172,8 @@ pub struct Starting<'a> {
 pub enum Kin {
     /// This very run started it: its process is gone, or it was given the same id twice.
     ThisRun,
+    /// Another run with the same id: another command, or other variables. Its end says nothing of this one's work.
+    Namesake,
     /// The same caller started the same command with the same variables.
     Twin,
     /// Something else.
@@ -174,9 +182,6 @@ pub enum Kin {
 
 /// Compares. It cannot tell whether another process follows the ECS task: ECS does not know.
 pub fn kin(task: &EcsTask, starting: &Starting<'_>) -> Kin {
-    if run_id(task) == Some(starting.run_id) {
-        return Kin::ThisRun;
-    }
     let ours = starting.run_task.pointer("/overrides/containerOverrides/0");
     let command = ours.and_then(|it| it.get("command")).and_then(Value::as_array).filter(|it| !it.is_empty());
     let command: Option<Vec<&str>> = command.map(|it| it.iter().filter_map(Value::as_str).collect());
@@ -195,12 +200,16 @@ pub fn kin(task: &EcsTask, starting: &Starting<'_>) -> Kin {
     let theirs = task.overridden.iter().flat_map(|it| &it.variables);
     let theirs: Vec<(&str, &str)> =
         theirs.map(|(name, value)| (name.as_str(), value.as_str())).filter(|it| !is_mark(it.0)).collect();
+    let same_work = same_command && variables == theirs;
+    if run_id(task) == Some(starting.run_id) {
+        return if same_work { Kin::ThisRun } else { Kin::Namesake };
+    }
     let same_caller = run_by(task).is_some_and(|it| {
         it == starting.caller
             // Many CI systems name the session after the job, so a job that is tried again is another session of the same role.
             || (starting.ci && task.tags.contains_key(CI_JOB_TAG) && role(it).is_some() && role(it) == role(starting.caller))
     });
-    if same_caller && same_command && variables == theirs { Kin::Twin } else { Kin::Stranger }
+    if same_caller && same_work { Kin::Twin } else { Kin::Stranger }
 }
 
 /// The role of an assumed role's ARN: without the session.

@@ -17,11 +17,11 @@ use crate::tools::{Group, Io, Process, capture_whole, our_stdout, terminal};
 use crate::ui::Ui;
 
 const PLUGIN: &str = "session-manager-plugin";
-/// The variable in which newer plugins read the session: on the command line everybody could read its token.
+/// The variable in which the plugin reads the session: on the command line everybody could read its token.
 const VARIABLE: &str = "AWS_SSM_START_SESSION_RESPONSE_XTASK";
 /// How often the ECS task is looked at.
 const LOOK: Duration = Duration::from_secs(5);
-/// The first version that reads the variable.
+/// The first version that reads the variable. Older ones are not used.
 const READS_VARIABLE: [u32; 3] = [1, 2, 536];
 
 /// Opens a session and hands it to the plugin.
@@ -34,6 +34,13 @@ pub(super) async fn session(aws: &Aws, ui: &Ui, request: &Request<'_>, signals: 
     if request.json {
         return Err(Error::refused("--plugin writes to the terminal itself and cannot be told as JSON")
             .hint("leave --plugin or --format json out"));
+    }
+    if !reads_variable(&version) {
+        let message = format!(
+            "`{PLUGIN}` {version} is too old: it takes the session's token on its command line, where everybody can read it"
+        );
+        let hint = "update it to 1.2.536 or newer, or leave --plugin out: this tool needs none";
+        return Err(Error::refused(message).hint(hint));
     }
     let shell = ["sh".to_owned()];
     let argv = if request.argv.is_empty() { &shell } else { request.argv };
@@ -50,13 +57,9 @@ pub(super) async fn session(aws: &Aws, ui: &Ui, request: &Request<'_>, signals: 
     let target = serde_json::json!({ "Target": target_id(request) }).to_string();
     let region = &aws.region.value;
     let endpoint = aws.endpoint_url.clone().unwrap_or_else(|| format!("https://ssm.{region}.amazonaws.com"));
-    let from_variable = reads_variable(&version);
-    let first = if from_variable { VARIABLE } else { response.as_str() };
     let profile = std::env::var("AWS_PROFILE").unwrap_or_default();
-    let mut cmd = cmd!(sh, "{PLUGIN} {first} {region} StartSession {profile} {target} {endpoint}");
-    if from_variable {
-        cmd = cmd.env(VARIABLE, &response);
-    }
+    let cmd = cmd!(sh, "{PLUGIN} {VARIABLE} {region} StartSession {profile} {target} {endpoint}");
+    let cmd = cmd.env(VARIABLE, &response);
     let message = "AWS's plugin tells no exit code: the session's end counts as success".to_owned();
     ui.emit(Event::Warning { message, hint: None });
     ui.sync().await;

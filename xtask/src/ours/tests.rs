@@ -64,7 +64,9 @@ fn only_the_same_work_of_the_same_caller_is_a_twin() {
     };
     for (name, task, run_id, caller, ci, expected) in [
         ("the same", task(alice, command, same), "new", alice, false, Kin::Twin),
-        ("this run", task("arn:x", &["other"], &[]), "k3v9", alice, false, Kin::ThisRun),
+        ("this run", task("arn:x", command, same), "k3v9", alice, false, Kin::ThisRun),
+        ("its id, another command", task(alice, &["other"], same), "k3v9", alice, false, Kin::Namesake),
+        ("its id, another variable", task(alice, command, &[("A", "1")]), "k3v9", alice, false, Kin::Namesake),
         (
             "somebody else's",
             task("arn:aws:iam::111122223333:user/bob", command, same),

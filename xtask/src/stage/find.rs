@@ -172,17 +172,18 @@ async fn of_families<'a>(ground: &'a Ground, names: &[&str]) -> Result<Vec<Found
     Ok(found)
 }
 
-/// The ECS tasks of a run that are not STOPPED. One that was just started is looked for more than once.
+/// The ECS tasks of a run that are not STOPPED; where there is none, those that are. One that was just started is looked for more than once,
+/// also beside an older attempt with the same id that is over.
 pub async fn of_run<'a>(grounds: &'a [Ground], run: &str) -> Result<Vec<Found<'a>>> {
     let mut look = 1;
     loop {
         let mut found = list(grounds, None).await?;
         found.retain(|it| ours::run_id(&it.task) == Some(run));
         let stopped = found.iter().all(|it| it.task.is_stopped());
-        if !found.is_empty() || look == LOOKS {
-            if !stopped {
-                found.retain(|it| !it.task.is_stopped());
-            }
+        if !stopped {
+            found.retain(|it| !it.task.is_stopped());
+        }
+        if !stopped || look == LOOKS {
             return Ok(found);
         }
         look += 1;

@@ -1,6 +1,8 @@
 //! Reads everything that a plan is decided from, and writes nothing. Reads go side by side in two rounds, because the second needs
 //! names that the first finds: with RunTask that makes three round trips one after the other.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::aws::clock::Stamp;
@@ -14,6 +16,9 @@ use crate::ours;
 use crate::plan::{self, HASH_LABEL, ecr_host};
 use crate::stage::exclusive::Listing;
 use crate::stage::publish::{self, Destination, ImageInputs};
+
+/// So often, once a second, an ECS task is described that ECS lists and does not know.
+const LOOKS: u32 = 4;
 
 /// What the first round found.
 #[derive(Debug)]
@@ -165,7 +170,7 @@ pub async fn second(aws: &Aws, task: &ResolvedTask, first: FirstRound, around: A
         async {
             match newest.as_slice() {
                 [] => Ok(Vec::new()),
-                arns => aws.describe_tasks(&cluster.value, arns).await,
+                arns => described_at_last(aws, &cluster.value, arns, is_single(task)).await,
             }
         },
         async {
@@ -205,11 +210,19 @@ pub async fn second(aws: &Aws, task: &ResolvedTask, first: FirstRound, around: A
         (image, _) => image,
     };
     let alive = match alive {
-        Ok(described) => known(described).filter(|it| !it.is_stopped()).collect(),
-        Err(error) => {
+        Ok(described) => {
+            let unknown = described.iter().filter(|(_, it)| matches!(it, Described::Missing(_)) && !is_single(task));
+            around.warnings.extend(unknown.map(|(arn, _)| {
+                let id = arn.rsplit('/').next().unwrap_or(arn);
+                format!("an ECS task of `{}` may still run: ECS lists {id} and does not describe it", task.task)
+            }));
+            known(described).filter(|it| !it.is_stopped()).collect()
+        }
+        Err(error) if error.is("AccessDeniedException") => {
             around.warnings.push(format!("cannot look whether `{}` still runs: {}", task.task, error.cause()));
             Vec::new()
         }
+        Err(error) => return Err(cluster_error(aws, &cluster, &error, "read the task's ECS tasks").await),
     };
     let facts = Facts {
         identity: first.identity,
@@ -232,6 +245,28 @@ pub async fn second(aws: &Aws, task: &ResolvedTask, first: FirstRound, around: A
 /// Whether the ECS tasks that have stopped count, too.
 fn is_single(task: &ResolvedTask) -> bool {
     task.exclusive || task.once
+}
+
+/// Describes what ECS lists. It may not know for a moment what it has just accepted: that is described again. `once`: only once, where somebody
+/// else waits for it.
+async fn described_at_last(
+    aws: &Aws,
+    cluster: &str,
+    arns: &[String],
+    once: bool,
+) -> std::result::Result<Vec<(String, Described)>, AwsError> {
+    let mut described = aws.describe_tasks(cluster, arns).await?;
+    for _ in 1..if once { 1 } else { LOOKS } {
+        let is_missing = |it: &(String, Described)| matches!(it.1, Described::Missing(_));
+        let missing: Vec<String> = described.iter().filter(|it| is_missing(it)).map(|it| it.0.clone()).collect();
+        if missing.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(1).div_f64(aws.speed)).await;
+        described.retain(|it| !is_missing(it));
+        described.extend(aws.describe_tasks(cluster, &missing).await?);
+    }
+    Ok(described)
 }
 
 /// Those that ECS knows.

@@ -67,7 +67,7 @@ pub fn resolved(found: &Found<'_>, ui: &Ui) {
         environment: ground.environment.clone(),
         runner: Runner::Ecs,
         run_id: ours::run_id(task).unwrap_or_default().to_owned(),
-        command: task.overridden.as_ref().and_then(|it| it.command.clone()).unwrap_or_default(),
+        command: ours::shown_command(task).unwrap_or_default(),
     });
 }
 

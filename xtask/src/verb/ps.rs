@@ -85,7 +85,7 @@ impl<'a> Row<'a> {
             "run_id": ours::run_id(task),
             "by": ours::run_by(task),
             "commit": ours::commit(task),
-            "command": task.overridden.as_ref().and_then(|it| it.command.as_ref()),
+            "command": ours::shown_command(task),
             "created_at": task.created_at,
             "started_at": task.started_at,
             "stopped_at": task.stopped_at,

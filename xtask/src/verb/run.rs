@@ -225,7 +225,7 @@ impl Run<'_> {
         let is_single = look.is_some();
         if let (Some(look), Some(wish)) = (&look, self.wish_of_plan(&there, &plan))
             && let Some(settled) = exclusive::early(&aws, &wish, look)?
-            && let Some(exit_code) = self.not_started(&there, Some(&wish), &settled, signals).await?
+            && let Some(exit_code) = self.not_started(&there, &plan, Some(&wish), &settled, signals).await?
         {
             return Ok(exit_code);
         }
@@ -261,7 +261,7 @@ impl Run<'_> {
         let running = match launch::launch(&aws, ui, order, signals).await? {
             Settled::Running(running) => running,
             settled => {
-                let ended = self.not_started(&there, wish.as_ref(), &settled, signals).await?;
+                let ended = self.not_started(&there, &plan, wish.as_ref(), &settled, signals).await?;
                 return Ok(ended.unwrap_or(exit::FAILED));
             }
         };
@@ -361,7 +361,8 @@ impl Run<'_> {
     /// followed instead of starting another one.
     ///
     /// Where nobody can be asked, another one is refused rather than started: two migrations side by side are worse than a job that fails and
-    /// says how to go on, and it fails only for as long as the ECS task runs. The same `--run-id` is the same run: that one is followed at once.
+    /// says how to go on, and it fails only for as long as the ECS task runs. The same `--run-id` for the same work is the same run: that one is followed
+    /// at once. For other work the id is refused.
     async fn beside(
         &self,
         there: &There<'_>,
@@ -370,24 +371,23 @@ impl Run<'_> {
         signals: &mut Signals,
     ) -> Result<Option<u8>> {
         let There { task, facts, .. } = there;
-        let starting = Starting {
-            run_id: &self.run_id,
-            caller: &facts.identity.arn,
-            ci: facts.ci_job.is_some(),
-            run_task: &plan.run_task,
-        };
-        let of_kind = |kind: Kin| alive.iter().find(|it| ours::kin(it, &starting) == kind);
-        let (found, kin) = match (of_kind(Kin::ThisRun), of_kind(Kin::Twin)) {
-            (Some(found), _) => (found, Kin::ThisRun),
-            (None, Some(found)) => (found, Kin::Twin),
-            (None, None) => return Ok(None),
-        };
+        let starting = self.starting(facts, plan);
+        let of_kind = |kind: Kin| alive.iter().find(|it| ours::kin(it, &starting) == kind).map(|it| (it, kind));
+        let found = [Kin::ThisRun, Kin::Namesake, Kin::Twin].into_iter().find_map(of_kind);
+        let Some((found, kin)) = found else { return Ok(None) };
         let ui = &self.cx.ui;
         let environment = &task.environment.value;
-        let what = described(found, task, "still runs, with the same command and variables");
+        let state = match kin {
+            Kin::Namesake => "still runs, with another command or other variables",
+            _ => "still runs, with the same command and variables",
+        };
+        let what = described(found, task, state);
         if self.flags.dry_run || (self.flags.start_another && kin == Kin::Twin) {
             warn(ui, &what);
             return Ok(None);
+        }
+        if kin == Kin::Namesake {
+            return Err(self.namesake(task, &what));
         }
         if kin == Kin::ThisRun {
             warn(ui, &format!("this run has started its ECS task already and follows it on: {what}"));
@@ -413,6 +413,23 @@ impl Run<'_> {
             }
         }
         self.follow(there, found, signals).await.map(Some)
+    }
+
+    /// What this run is going to start, to be compared with what there is.
+    fn starting<'b>(&'b self, facts: &'b Facts, plan: &'b Plan) -> Starting<'b> {
+        Starting {
+            run_id: &self.run_id,
+            caller: &facts.identity.arn,
+            ci: facts.ci_job.is_some(),
+            run_task: &plan.run_task,
+        }
+    }
+
+    /// The same id for other work: following it would tell the other one's end as this one's, and `stop --run` would stop both.
+    fn namesake(&self, task: &ResolvedTask, what: &str) -> Error {
+        let (id, environment) = (&self.run_id, &task.environment.value);
+        Error::refused(format!("not started in `{environment}`: the run id {id} is taken: {what}"))
+            .hint("give this run another id: --run-id")
     }
 
     /// Follows an ECS task that this process did not start: what `attach` does.
@@ -466,6 +483,7 @@ impl Run<'_> {
     async fn not_started(
         &self,
         there: &There<'_>,
+        plan: &Plan,
         wish: Option<&Wish>,
         settled: &Settled,
         signals: &mut Signals,
@@ -487,11 +505,15 @@ impl Run<'_> {
             warn(ui, &what);
             return Ok(None);
         }
-        // The same run id is the same run: its process is gone, or it was started twice.
-        let is_this_run = ours::run_id(found) == Some(self.run_id.as_str());
-        if is_same || is_this_run || self.flags.attach_if_running {
+        // The same run id and work is the same run: its process is gone, or it was started twice.
+        let kin = ours::kin(found, &self.starting(there.facts, plan));
+        if is_same || kin == Kin::ThisRun || self.flags.attach_if_running {
             warn(ui, &what);
             return self.follow(there, found, signals).await.map(Some);
+        }
+        if kin == Kin::Namesake {
+            return Err(self
+                .namesake(there.task, &described(found, there.task, "runs, with another command or other variables")));
         }
         let mut ending = attach::ending(found);
         ending.outcome = Outcome::AlreadyRunning;
@@ -532,7 +554,8 @@ impl Run<'_> {
     fn ending(&self, definition: &TaskDefinition, arn: String, image: &publish::Published) -> Ending {
         Ending {
             outcome: Outcome::Unknown,
-            exit_code: exit::OK,
+            // Until the end is known: what is not concluded has not succeeded.
+            exit_code: exit::FAILED,
             run_id: self.run_id.clone(),
             task_arn: Some(arn),
             task_definition: Some(definition.arn.clone()),

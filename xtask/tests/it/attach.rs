@@ -256,8 +256,12 @@ fn a_run_is_stopped_by_its_id_whatever_became_of_its_process() {
         "xtask: stopped by arn:aws:sts::111122223333:assumed-role/deployer/somebody"
     );
     assert!(!fake.alive().contains(&started.arn) && fake.alive().len() == 1);
+    let lists = fake.count("ListTasks");
     let _ = test.run("stop --run ci-17 -e staging").code(0).stdout_has("was over: db-migrate [id]");
+    let beside_one_that_is_over = fake.count("ListTasks") - lists;
     test.run("stop --run ci-19 -e staging").expect(0, "ECS lists no ECS task of the run ci-19: nothing to stop\n", "");
+    // A newer one may be missing from the list beside an older one just as well.
+    assert_eq!(fake.count("ListTasks") - lists, 2 * beside_one_that_is_over);
     // A run that was just started is not in the list yet.
     let fake = account().list_lag(3000).task_life(Life::counts_to(1).runs_forever());
     let test = project(&fake);
@@ -266,6 +270,12 @@ fn a_run_is_stopped_by_its_id_whatever_became_of_its_process() {
     let _ = test.run("run db-migrate -e staging --run-id ci-20").killed_by(9);
     let _ = test.run("stop --run ci-20 -e staging").code(0).stdout_has("stopped: db-migrate [id]");
     assert!(fake.alive().is_empty());
+    // Nor beside an older attempt of the same run, which is over.
+    let child = test.child();
+    fake.at_call("RunTask", 2, Moment::Acted, move || child.signal(Signal::KILL));
+    let _ = test.run("run db-migrate -e staging --run-id ci-20").killed_by(9);
+    let _ = test.run("stop --run ci-20 -e staging").code(0).stdout_has("stopped: db-migrate [id]");
+    assert_eq!((fake.started().len(), fake.alive().len()), (2, 0));
 }
 
 #[test]
@@ -368,6 +378,32 @@ fn the_same_run_id_is_the_same_run() {
 }
 
 #[test]
+fn a_run_id_is_taken_while_other_work_runs_under_it() {
+    let fake = account().task_life(Life::counts_to(5).runs(150_000));
+    let test = project(&fake);
+    let started = crash(&fake, &test, &["--run-id", "one"]);
+    for other in ["-- up", "--var A=1", "--start-another -- up"] {
+        let refused = test.run(&format!("run db-migrate -e staging --run-id one {other}")).code(2).stdout("");
+        let _ = refused
+            .stderr_has("the run id one is taken: `db-migrate` still runs, with another command or other variables")
+            .stderr_has("ECS task [id]")
+            .stderr_has("give this run another id: --run-id");
+    }
+    assert_eq!((fake.count("RunTask"), fake.alive()), (1, vec![started.arn]));
+    let _ = test.run("run db-migrate -e staging --run-id two --detach -- up").code(0);
+    // The same where at most one may run at a time.
+    let fake = account().task_life(Life::counts_to(5).runs(150_000));
+    let test = project(&fake);
+    test.write("tasks.toml", &TASKS.replace("[tasks.db-migrate]", "[tasks.db-migrate]\nexclusive = true"));
+    let started = crash(&fake, &test, &["--run-id", "one"]);
+    let refused = test.run("run db-migrate -e staging --run-id one -- up").code(2).stdout("");
+    let _ = refused.stderr_has("the run id one is taken: `db-migrate` runs, with another command or other variables");
+    assert_eq!((fake.started().len(), fake.alive()), (1, vec![started.arn]));
+    let _ = test.run("run db-migrate -e staging --run-id one").code(0).stdout(&numbers(5));
+    assert_eq!(fake.started().len(), 1);
+}
+
+#[test]
 fn on_a_terminal_it_is_a_question() {
     if !has_terminal() {
         return;
@@ -402,6 +438,39 @@ fn who_may_not_list_runs_all_the_same() {
     let tasks = TASKS.replace("service =", "task-definition = \"app\"\nsubnets = [\"subnet-0a\"]\n# service =");
     test.write("tasks.toml", &tasks);
     let _ = test.run("run db-migrate -e staging").code(0).stderr_has("cannot look whether `db-migrate` still runs");
+}
+
+#[test]
+fn only_who_may_not_describe_runs_without_a_look() {
+    let crashed = |fake: &Fake| {
+        let test = project(fake);
+        let child = test.child();
+        fake.at_call("RunTask", 1, Moment::Acted, move || child.signal(Signal::KILL));
+        let _ = test.run("run db-migrate -e staging").killed_by(9);
+        // Without a service there is one call of DescribeTasks before RunTask.
+        let tasks = TASKS.replace("service =", "task-definition = \"app\"\nsubnets = [\"subnet-0a\"]\n# service =");
+        test.write("tasks.toml", &tasks);
+        test
+    };
+    let life = || Life::counts_to(2).runs_forever();
+    let fake = account().task_life(life()).fault("DescribeTasks", 2.., Fault::Refuse("ClientException", "no"));
+    let test = crashed(&fake);
+    let _ = test.run("run db-migrate -e staging --detach").code(125).stderr_has("cannot read the task's ECS tasks");
+    assert_eq!(fake.count("RunTask"), 1);
+    let fake = account().task_life(life()).fault("DescribeTasks", 2, Fault::AccessDenied);
+    let test = crashed(&fake);
+    let ran = test.run("run db-migrate -e staging --detach").code(0);
+    let _ = ran.stderr_has("cannot look whether `db-migrate` still runs");
+    // Listed, and not described at once: it is found all the same.
+    let fake = account().missing_first(2).task_life(life());
+    let test = crashed(&fake);
+    let _ = test.run("run db-migrate -e staging --detach").code(2).stderr_has("not started a second time");
+    assert_eq!(fake.count("RunTask"), 1);
+    // Nor later.
+    let fake = account().missing_first(99).task_life(life());
+    let test = crashed(&fake);
+    let ran = test.run("run db-migrate -e staging --dry-run").code(0);
+    let _ = ran.stderr_has("an ECS task of `db-migrate` may still run: ECS lists [id] and does not describe it");
 }
 
 #[test]

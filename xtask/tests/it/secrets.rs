@@ -88,6 +88,8 @@ fn runs_on_ecs_say_none() {
         let _ = test.run(&format!("run migrate -e staging --dry-run {FLAGS}{way} {arguments}")).code(0);
         let _ = test.run(&format!("run migrate -e staging {FLAGS}{way} {arguments}")).code(0);
         let _ = test.run(&format!("run migrate -e staging --detach {FLAGS}{way} {arguments}")).code(0);
+        let _ = test.run(&format!("attach migrate -e staging{way}")).code(0);
+        let _ = test.run(&format!("ps --all -e staging{way}")).code(0);
         // They got where they belong.
         let sent = fake.sent("RunTask")[0].to_string();
         for planted in ["in-a-flag", "in-a-variable", "in-a-url", "in-an-argument"] {
@@ -97,6 +99,18 @@ fn runs_on_ecs_say_none() {
         let _ = test.run(&format!("check -e staging{way}"));
         let _ = test.run(&format!("clean -e staging --yes{way}")).code(0);
         let _ = test.run(&format!("list{way}")).code(0);
+    }
+}
+
+#[test]
+fn a_stop_says_none() {
+    for way in WAYS {
+        let fake = fake().task_life(Life::prints(["up"]).runs_forever());
+        let test = world(&fake);
+        let arguments = "-- x://u:planted-in-an-argument@h/";
+        let _ = test.run(&format!("run migrate -e staging --detach {FLAGS} {arguments}")).code(0);
+        let _ = test.run(&format!("stop --run r1 -e staging{way}")).code(0);
+        assert!(fake.alive().is_empty());
     }
 }
 

@@ -328,12 +328,17 @@ fn aws_own_plugin_can_do_it() {
     );
     assert!(text.contains("\"TokenValue\":\"fake-token-"), "{text}");
     assert_eq!(world.gateway.seen().commands.last().unwrap(), &["ls", "-l"]);
-    let world = World { test: world.test.program("session-manager-plugin", &plugin("1.2.500.0")), ..world };
-    let ran = world.test.run("exec --service -e staging --plugin -- ls").code(0);
-    assert!(ran.stdout_text().starts_with("{\"SessionId\":"), "{}", ran.all());
     let ran = world.test.run("run console -e staging --plugin").code(0);
     assert!(ran.stderr_text().contains("tells no exit code"));
     assert_eq!(world.fake.alive(), [""; 0]);
+    // An older one would get the session's token on its command line: it is not even given a session.
+    let sessions = world.gateway.seen().commands.len();
+    let world = World { test: world.test.program("session-manager-plugin", &plugin("1.2.535.0")), ..world };
+    let ran = world.test.run("exec --service -e staging --plugin -- ls").code(2).stdout("");
+    let _ = ran.stderr_has("1.2.535.0 is too old").stderr_has("update it to 1.2.536 or newer");
+    let _ = world.test.run("run console -e staging --plugin").code(125).stdout("").stderr_has("is too old");
+    assert_eq!(world.fake.alive(), [""; 0]);
+    assert_eq!(world.gateway.seen().commands.len(), sessions);
 }
 
 #[test]
