@@ -361,8 +361,8 @@ impl Run<'_> {
     /// followed instead of starting another one.
     ///
     /// Where nobody can be asked, another one is refused rather than started: two migrations side by side are worse than a job that fails and
-    /// says how to go on, and it fails only for as long as the ECS task runs. The same `--run-id` for the same work is the same run: that one is followed
-    /// at once. For other work the id is refused.
+    /// says how to go on, and it fails only for as long as the ECS task runs. The same `--run-id` for the same work is the same run: that one
+    /// is followed at once. For other work the id is refused.
     async fn beside(
         &self,
         there: &There<'_>,

@@ -309,6 +309,27 @@ fn every_dependency_has_its_reason() {
 }
 
 #[test]
+fn every_invariant_names_a_test_that_is_there() {
+    let root = root().parent().unwrap().to_owned();
+    let text = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let invariants = text.split("## Invariants").nth(1).unwrap().split("\n## ").next().unwrap();
+    let mut broken = Vec::new();
+    for invariant in invariants.split("- Invariant: ").skip(1) {
+        let names: Vec<&str> = invariant.split('`').skip(1).step_by(2).filter(|it| it.ends_with(".rs")).collect();
+        let is_there = |it: &&str| {
+            root.join("xtask/tests/it").join(it).exists()
+                || root.join(it).exists()
+                || root.join("xtask").join(it).exists()
+        };
+        broken.extend(names.iter().filter(|it| !is_there(it)).map(|it| format!("{it} is not there: {invariant}")));
+        if names.is_empty() && !invariant.contains("harness") {
+            broken.push(format!("no test: {invariant}"));
+        }
+    }
+    report("every invariant of ARCHITECTURE.md names its test", &broken);
+}
+
+#[test]
 fn a_test_that_cannot_run_says_so() {
     let mut broken = Vec::new();
     let (ignored, skipped) = (concat!("#[ign", "ore"), concat!("\"skip", "ped: "));
