@@ -463,6 +463,17 @@ impl Cli {
 
     /// Reads the command line; an error is also help that was asked for.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+        let arguments: Vec<OsString> = arguments.into_iter().collect();
+        // What is typed most often, and has no flags to read: the description of all of them takes longer than the list itself.
+        let verb = match arguments.get(1..).unwrap_or_default() {
+            [] => None,
+            [verb] if verb == "list" => Some(Verb::List),
+            _ => return Cli::read_all(arguments),
+        };
+        Ok(Cli { everywhere: Everywhere::default(), verb })
+    }
+
+    fn read_all(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
         let matches = Cli::description().try_get_matches_from(arguments)?;
         Cli::from_arg_matches(&matches).map_err(|it| it.format(&mut Cli::description()))
     }
@@ -538,4 +549,20 @@ fn parse_run_id(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("expected 1 to 48 letters, digits, `-` and `_`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_read_as_everything_else_would_be() {
+        for words in [&["xtask"][..], &["xtask", "list"]] {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            let (short, whole) = (Cli::read(words.clone()).unwrap(), Cli::read_all(words).unwrap());
+            assert_eq!(format!("{short:?}"), format!("{whole:?}"));
+        }
+        let wrong = ["xtask", "lists"].map(OsString::from);
+        assert!(Cli::read(wrong).is_err());
+    }
 }
