@@ -183,6 +183,11 @@ fn kind(planner: &mut Planner<'_>) -> Sourced<CapacityKind> {
     if json::texts(planner.base(), "requiresCompatibilities") == ["FARGATE"] {
         return Sourced::new(CapacityKind::LaunchType("FARGATE".to_owned()), Origin::TaskDefinition);
     }
+    planner.warnings.push(
+        "nothing says on what it runs, so the cluster's default capacity providers decide, and those may be Spot: set `launch-type` or \
+         `capacity-providers`"
+            .to_owned(),
+    );
     Sourced::default(CapacityKind::ClusterDefault)
 }
 

@@ -124,6 +124,12 @@ fn without_a_service_tasks_toml_and_the_base_decide() {
     let without = |case: Case| case.facts(|it| it.service = None).settings(|it| it.service = None);
     let problems = without(Case::new("fargate-web")).problems();
     assert!(problems[0].message.contains("nothing says in which subnets"), "{problems:?}");
+    let container = |it: &mut Settings| it.container = Some(here("environments.staging.container", "api".to_owned()));
+    let anywhere = without(Case::new("ec2-bridge")).settings(container).planned();
+    assert!(
+        anywhere.run_task.get("launchType").is_none() && anywhere.run_task.get("capacityProviderStrategy").is_none()
+    );
+    one_warning(&anywhere, "the cluster's default capacity providers decide");
     let network = |it: &mut Settings| {
         it.task_definition = Some(here("environments.staging.task-definition", "app".to_owned()));
         it.subnets = Some(here("environments.staging.subnets", texts(&["subnet-1"])));
