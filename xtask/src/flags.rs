@@ -286,7 +286,7 @@ pub struct Run {
     #[arg(long)]
     pub plugin: bool,
     /// Only if a file that matches has changed since --base; `!GLOB` leaves files out
-    #[arg(long, value_name = "GLOB", num_args = 1.., requires = "base")]
+    #[arg(long, value_name = "GLOB", num_args = 1.., requires = "base", value_parser = parse_glob)]
     pub if_changed: Vec<String>,
     /// The commit or branch that --if-changed compares with, from where this one branched off
     #[arg(long, value_name = "REF", requires = "if_changed")]
@@ -542,6 +542,14 @@ fn as_text(wrong: values::Wrong) -> String {
     }
 }
 
+fn parse_glob(text: &str) -> Result<String, String> {
+    // A variable of CI that is not set would skip the task with success.
+    match text.trim_start_matches('!').trim() {
+        "" => Err("expected a pattern of files, not nothing".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
 fn parse_run_id(text: &str) -> Result<String, String> {
     // It is a part of `startedBy`, which ECS limits to 128 of these characters.
     let fits = (1..=48).contains(&text.len());
@@ -562,6 +570,8 @@ mod tests {
             let (short, whole) = (Cli::read(words.clone()).unwrap(), Cli::read_all(words).unwrap());
             assert_eq!(format!("{short:?}"), format!("{whole:?}"));
         }
+        let nothing = ["xtask", "run", "t", "--base", "main", "--if-changed", ""].map(OsString::from);
+        assert!(Cli::read(nothing).is_err());
         let wrong = ["xtask", "lists"].map(OsString::from);
         assert!(Cli::read(wrong).is_err());
     }

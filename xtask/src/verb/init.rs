@@ -78,9 +78,9 @@ pub fn template(folder: &Path) -> String {
     let migrate = framework.map_or(r#"["bin/migrate"]"#, |it| it.migrate);
     let console = framework.map_or(r#"["bin/console"]"#, |it| it.console);
     let name = folder.file_name().map(|it| it.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let name: String = name.chars().map(|it| if it.is_ascii_alphanumeric() { it } else { '-' }).collect();
-    let name = name.trim_matches('-');
-    let name = if name.is_empty() { "app" } else { name };
+    let words: Vec<&str> = name.split(|it: char| !it.is_ascii_alphanumeric()).filter(|it| !it.is_empty()).collect();
+    // ECR wants two characters at least.
+    let name = Some(words.join("-")).filter(|it| it.len() >= 2).unwrap_or_else(|| "app".to_owned());
     let schema = schema_of(folder);
     format!(
         r#"#:schema ./{schema}
@@ -138,7 +138,13 @@ mod tests {
 
     #[test]
     fn the_template_is_a_good_tasks_file() {
-        for (folder, repository) in [("/nowhere/Acme Shop", "acme-shop"), ("/", "app"), ("/nowhere/___", "app")] {
+        for (folder, repository) in [
+            ("/nowhere/Acme Shop", "acme-shop"),
+            ("/", "app"),
+            ("/nowhere/___", "app"),
+            ("/nowhere/t", "app"),
+            ("/a--b", "a-b"),
+        ] {
             let text = template(Path::new(folder));
             let config = config::parse(&Arc::new(Source { path: TASKS_FILE.to_owned(), text })).unwrap();
             let found = config.images[0].repository.as_ref().map(|it| it.value.as_str());

@@ -36,7 +36,8 @@ fn main() {
 
 /// A project whose image is the probe, in a repository and with a base definition of its own.
 pub fn project(url: &str, name: &str) -> Folder {
-    // An emulator that has run the tests before has nothing of this run.
+    // An emulator that has run the tests before has nothing of this run; and side by side an equal ECS task of the same caller, in
+    // an environment of the same name, would not be started a second time.
     let name = &format!("{name}-{}", std::process::id());
     let host = url.strip_prefix("http://").unwrap();
     let tasks = format!(
@@ -45,7 +46,7 @@ pub fn project(url: &str, name: &str) -> Folder {
 repository = "acme/{name}"
 create-repository = true
 
-[environments.emulator]
+[environments.{name}]
 endpoint-url = "{url}"
 registry = "{host}"
 region = "us-east-1"
