@@ -287,8 +287,9 @@ fn proxies_and_the_companys_certificates_are_used() {
     };
     let bundle = ca_bundle().display().to_string();
     let world = with(world, &proxy, &bundle);
-    let exec = "exec --service -e staging -- seq 2000";
-    let expected: String = (1..=2000).map(|it| format!("{it}\n")).collect();
+    // Enough of it that the channel is cut before the end, however few messages it takes.
+    let exec = "exec --service -e staging -- seq 50000";
+    let expected: String = (1..=50_000).map(|it| format!("{it}\n")).collect();
     let _ = world.test.run(exec).code(0).stdout(&expected);
     let heads = proxy.heads();
     let channels = world.gateway.seen().tokens.len();
