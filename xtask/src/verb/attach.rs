@@ -47,6 +47,7 @@ pub async fn follow_found(found: &Found<'_>, everywhere: &Everywhere, ui: &Ui, s
         on_interrupt: OnInterrupt::Detach,
         launched_here: false,
         attended: ui.can_ask(),
+        of_many: false,
     };
     let finish = follow::follow(&ground.aws, ui, ground.cluster(), target, &output.logs, signals, None).await;
     let mut ending = ending(task);

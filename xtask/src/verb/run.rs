@@ -257,6 +257,7 @@ impl Run<'_> {
             cluster: &cluster,
             stop_run: &stop_run,
             single: wish.clone().zip(look),
+            many: None,
         };
         let running = match launch::launch(&aws, ui, order, signals).await? {
             Settled::Running(running) => running,
@@ -307,6 +308,7 @@ impl Run<'_> {
             on_interrupt: plan.on_interrupt,
             launched_here: true,
             attended: ui.can_ask(),
+            of_many: false,
         };
         let finish = follow::follow(&aws, ui, &cluster, target, &plan.logs, signals, running.signal).await;
         conclude(&mut ending, &finish, &plan.container, &by_hand);
@@ -492,7 +494,7 @@ impl Run<'_> {
         let (found, is_done) = match settled {
             Settled::Held(found) => (found, false),
             Settled::Suffices(found) => (found, true),
-            Settled::Running(_) => return Ok(None),
+            Settled::Running(_) | Settled::NoRoom(_) => return Ok(None),
         };
         let is_same = is_done || (self.flags.once && wish.is_some_and(|it| it.is_same(found)));
         let state = match (is_done, is_same) {
@@ -566,6 +568,7 @@ impl Run<'_> {
             explanation: None,
             hint: None,
             log: None,
+            shards: None,
             timings: Timings { build: image.build_seconds, push: image.push_seconds, ..Timings::default() },
         }
     }
