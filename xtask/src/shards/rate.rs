@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// After a throttled call the rate is this part of what it was.
 const CUT: f64 = 0.75;
-/// In a second without throttling it grows by this part of what it began with.
-const GROWTH: f64 = 0.02;
+/// In a second without throttling it grows by this part of what it is, and by this part of what it began with.
+const GROWTH: (f64, f64) = (0.03, 0.003);
 
 /// The rate of a kind of call.
 #[derive(Debug, Clone)]
@@ -37,7 +37,8 @@ impl Rate {
         let seconds = now.saturating_sub(self.at).as_secs_f64();
         self.at = self.at.max(now);
         self.tokens = (self.tokens + seconds * self.per_second).min(self.burst);
-        self.per_second = (self.per_second + seconds * GROWTH * self.most).min(self.most);
+        let growth = GROWTH.0 * self.per_second + GROWTH.1 * self.most;
+        self.per_second = (self.per_second + seconds * growth).min(self.most);
     }
 
     /// Takes the right to one call, if there is one now.

@@ -53,7 +53,7 @@ fn the_first_failure_ends_it_or_not() {
         assert!(!fleet.over(end(1, Outcome::Failed, 7)));
         assert!(!fleet.over(end(0, Outcome::Failed, 9)));
         let rest = launch(&mut fleet, NOW);
-        assert_eq!(rest, if keep_going { vec![2, 3] } else { vec![] });
+        assert_eq!(rest, if keep_going { vec![2, 3] } else { Vec::<u32>::new() });
         for shard in rest {
             fleet.over(end(shard, Outcome::Succeeded, 0));
         }
@@ -61,7 +61,7 @@ fn the_first_failure_ends_it_or_not() {
         let (outcome, exit_code, ends) = fleet.end();
         assert_eq!((outcome, exit_code), (Outcome::Failed, 7), "of the first in time");
         assert_eq!(ends.failed.iter().map(|it| it.shard).collect::<Vec<_>>(), [1, 0]);
-        assert_eq!(ends.not_run, if keep_going { vec![] } else { vec![2, 3] });
+        assert_eq!(ends.not_run, if keep_going { Vec::<u32>::new() } else { vec![2, 3] });
     }
 }
 
@@ -76,7 +76,7 @@ fn without_room_they_wait_for_each_others_end() {
     assert_eq!(fleet.no_room(4, NOW), None);
     assert!(fleet.others());
     assert_eq!(fleet.no_room(5, NOW), None);
-    assert_eq!(launch(&mut fleet, NOW), []);
+    assert_eq!(launch(&mut fleet, NOW), [0; 0]);
     assert_eq!(fleet.wake_at(), Some(ROOM_AGAIN));
     fleet.over(end(0, Outcome::Succeeded, 0));
     assert_eq!(launch(&mut fleet, NOW), [3]);

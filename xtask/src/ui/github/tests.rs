@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::*;
 use crate::error::Problem;
 use crate::model::{LogEnd, Source, Span};
-use crate::ui::samples;
 use crate::ui::text::Paint;
+use crate::ui::{Of, samples};
 
 fn github(folder: Option<&str>) -> Github {
     let looks = Looks {

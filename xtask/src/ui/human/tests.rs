@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::Problem;
 use crate::model::Timestamp;
-use crate::ui::samples;
+use crate::ui::{Of, samples};
 
 const PLAIN: Looks = Looks {
     paint: Paint(false),
