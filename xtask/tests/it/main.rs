@@ -51,4 +51,5 @@ mod real_schema;
 mod refusals;
 mod screens;
 mod secrets;
+mod shards;
 mod tidy;
