@@ -92,6 +92,8 @@ pub enum Fact {
     Printed,
     /// The read of the last [`Action::ReadLog`] has waited for its turn, and is sent now.
     LogSent,
+    /// It was throttled, which says nothing of this log: it waits for its turn once more.
+    LogPutBack,
     /// Reading the log failed.
     LogFailed { cause: String, trouble: Trouble },
     /// CloudWatch Logs no longer takes the token: one lives for 24 hours.
@@ -321,6 +323,7 @@ impl Follow {
                 self.grown(now);
             }
             Fact::LogSent => self.log_sent(now),
+            Fact::LogPutBack => self.log_queued = Some(now),
             Fact::LogMissing(message) => self.log_missing(&message, now),
             Fact::LogFailed { cause, trouble } => self.log_failed(cause, trouble, now, &mut actions),
             Fact::LogTokenExpired(cause) => self.token_expired(cause, now, &mut actions),

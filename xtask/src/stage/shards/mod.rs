@@ -385,6 +385,7 @@ impl Engine {
                 if first {
                     self.say.reads_are_slow(self.read_rate.per_second());
                 }
+                self.fact(shard, Fact::LogPutBack);
                 return;
             }
         }

@@ -722,6 +722,11 @@ impl Fake {
         self.started().into_iter().filter(|it| it.desired == "RUNNING").map(|it| it.arn).collect()
     }
 
+    /// When ECS took each StopTask.
+    pub fn stops(&self) -> Vec<Millis> {
+        self.core.lock().state.tasks.iter().filter_map(|it| it.stop.as_ref().map(|it| it.at)).collect()
+    }
+
     /// The revisions of a family, as they are described.
     pub fn revisions(&self, family: &str) -> Vec<Value> {
         let inner = self.core.lock();

@@ -157,6 +157,8 @@ pub struct Ran {
     /// How many ECS tasks each shard had.
     pub started: BTreeMap<u32, usize>,
     pub alive: usize,
+    /// From the first StopTask that ECS took to the last.
+    pub stopped_within: Option<f64>,
 }
 
 impl Ran {
@@ -165,7 +167,11 @@ impl Ran {
         let told = || format!("{}\n{:?}\n{:?}", self.stderr, self.output.events("warning"), self.calls);
         assert_eq!(self.output.wrong(), [] as [String; 0], "{}", told());
         let short: Vec<_> = (0..shards).filter(|it| self.output.lines().get(it) != Some(&lines)).collect();
-        assert!(short.is_empty(), "shards without all their lines: {short:?}\n{}", told());
+        let ends = || {
+            let of_them = |it: &Value| short.iter().any(|shard| it["shard"] == *shard);
+            self.output.events("finished").into_iter().filter(of_them).collect::<Vec<_>>()
+        };
+        assert!(short.is_empty(), "shards without all their lines: {short:?}, {:?}\n{}", ends(), told());
         let again: Vec<_> = (0..shards).filter(|it| self.started.get(it) != Some(&1)).collect();
         assert!(again.is_empty(), "shards that were not started once: {again:?}\n{}", told());
         assert_eq!(self.alive, 0, "{}", told());
@@ -187,7 +193,10 @@ pub fn run(fake: Fake, tasks: &str, words: &str, signals: Option<Signals>) -> Ra
             let shard = crate::fake::ecs::shard_of(overrides).and_then(|it| it.parse().ok());
             *started.entry(shard.unwrap_or(u32::MAX)).or_default() += 1;
         }
-        Ran { code, stderr, output, seconds, calls: fake.counts(), started, alive: fake.alive().len() }
+        let stops = fake.stops();
+        let stopped_within = stops.iter().min().zip(stops.iter().max()).map(|(from, to)| (to - from) as f64 / 1000.0);
+        let (calls, alive) = (fake.counts(), fake.alive().len());
+        Ran { code, stderr, output, seconds, calls, started, alive, stopped_within }
     })
 }
 
