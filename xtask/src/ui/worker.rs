@@ -14,11 +14,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::ui::Moment;
 use crate::ui::github::Github;
 use crate::ui::human::Human;
 use crate::ui::json::Json;
 use crate::ui::output::{Output, Piece};
+use crate::ui::{Moment, Stream};
 
 /// Bytes that are collected before they are written, while there are more messages.
 const BATCH: usize = 256 * 1024;
@@ -33,6 +33,8 @@ pub(super) enum Message {
     Event { task: Option<Arc<str>>, event: Box<Event>, at: Moment },
     /// Lines of the task. The permit is for their size; it goes back when they are written.
     Log { task: Option<Arc<str>>, lines: Vec<Event>, at: Moment, permit: Option<OwnedSemaphorePermit> },
+    /// Bytes of the task as they are, for stdout or stderr. The permit as above.
+    Raw { stream: Stream, bytes: Vec<u8>, permit: Option<OwnedSemaphorePermit> },
     /// Something failed.
     Error { task: Option<Arc<str>>, error: Box<Error>, at: Moment },
     /// A command's own result.
@@ -201,6 +203,13 @@ impl Worker {
             Message::Log { task, lines, at, permit } => {
                 for line in &lines {
                     self.printer.event(task.as_deref(), line, at, out);
+                }
+                batch.permits.extend(permit);
+            }
+            Message::Raw { stream, bytes, permit } => {
+                match stream {
+                    Stream::Out => out.stdout(&bytes),
+                    Stream::Err => out.stderr_bytes(&bytes),
                 }
                 batch.permits.extend(permit);
             }

@@ -20,7 +20,7 @@ use crate::resolve::{self, Place};
 use crate::stage::exclusive::Wish;
 use crate::stage::find::{Found, Ground};
 use crate::stage::launch::{Order, Settled};
-use crate::stage::local::Locked;
+use crate::stage::local::{Holder, Locked};
 use crate::stage::register::TaskDefinition;
 use crate::stage::survey::Surveyed;
 use crate::stage::{exclusive, follow, launch, local, publish, register, survey};
@@ -136,8 +136,8 @@ impl Run<'_> {
         local::check(task)?;
         self.confirm(task, None, signals).await?;
         // Held until the task has ended.
-        let _lock = match task.exclusive {
-            true => match local::lock(&self.cx.root, task, &self.run_id, &logs::now().to_string())? {
+        let lock = match task.exclusive {
+            true => match local::lock(&self.cx, task, &self.run_id, &logs::now().to_string()).await? {
                 Locked::Ours(lock) => Some(lock),
                 Locked::Held(holder) => return Ok(self.already_running(task, &holder)),
             },
@@ -147,6 +147,7 @@ impl Run<'_> {
             id: self.run_id.clone(),
             commit: git::commit(&self.cx.sh, &self.cx.root).await,
             json: self.json,
+            lock,
             grace: local::GRACE,
         };
         let mut ending = match task.runner.value {
@@ -163,15 +164,18 @@ impl Run<'_> {
         Ok(exit_code)
     }
 
-    /// Another process of this machine runs it.
-    fn already_running(&self, task: &ResolvedTask, holder: &str) -> u8 {
+    /// Another process or container of this machine runs it.
+    fn already_running(&self, task: &ResolvedTask, holder: &Holder) -> u8 {
         let exit_code = exit::FAILED;
         self.cx.ui.emit(Event::Finished(Box::new(Ending {
             outcome: Outcome::AlreadyRunning,
             exit_code,
             run_id: self.run_id.clone(),
-            explanation: Some(format!("`{}` runs already in `{}`: {holder}", task.task, task.environment.value)),
-            hint: Some("wait for its end and run again".to_owned()),
+            explanation: Some(format!(
+                "`{}` runs already in `{}`: {}",
+                task.task, task.environment.value, holder.words
+            )),
+            hint: Some(holder.hint.clone()),
             timings: Timings { total: Some(self.start.elapsed().as_secs_f64()), ..Timings::default() },
             ..Ending::default()
         })));
