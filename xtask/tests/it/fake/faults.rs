@@ -21,6 +21,8 @@ pub enum Fault {
     AccessDenied,
     /// The credentials have expired.
     ExpiredToken,
+    /// The same of these ones only, by their access key.
+    ExpiredKey(&'static str),
     /// HTTP 400 with this code and message.
     Refuse(&'static str, &'static str),
     /// It happens, and the answer takes so long, on the fake's clock.
@@ -69,10 +71,10 @@ impl Fault {
                     400
                 })
             }
-            Fault::ExpiredToken if sts => {
+            Fault::ExpiredToken | Fault::ExpiredKey(_) if sts => {
                 Refusal::new("ExpiredToken", "The security token included in the request is expired").status(403)
             }
-            Fault::ExpiredToken => {
+            Fault::ExpiredToken | Fault::ExpiredKey(_) => {
                 Refusal::new("ExpiredTokenException", "The security token included in the request is expired")
             }
             Fault::Refuse(code, message) => Refusal::new(code, *message),
