@@ -1,6 +1,7 @@
 //! The signals that end a run: SIGHUP, SIGINT, SIGQUIT and SIGTERM, as something to wait for.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::error::{Error, Result};
 
@@ -23,7 +24,11 @@ pub struct Signals {
     interrupt: Option<Signal>,
     quit: Option<Signal>,
     terminate: Option<Signal>,
+    relayed: Option<UnboundedReceiver<u8>>,
 }
+
+/// Passes signals on: what is sent arrives as [`Signals::next`].
+pub type Relay = UnboundedSender<u8>;
 
 impl Signals {
     /// Starts to listen. A signal that was ignored when this process started (`nohup`, a script's background job) stays ignored.
@@ -40,13 +45,20 @@ impl Signals {
             interrupt: listen(INTERRUPT, SignalKind::interrupt())?,
             quit: listen(QUIT, SignalKind::quit())?,
             terminate: listen(TERMINATE, SignalKind::terminate())?,
+            relayed: None,
         })
+    }
+
+    /// Listens to nothing but a relay: for one of many things that go on at once in this process.
+    pub fn relayed() -> (Relay, Signals) {
+        let (relay, relayed) = unbounded_channel();
+        (relay, Signals { hangup: None, interrupt: None, quit: None, terminate: None, relayed: Some(relayed) })
     }
 
     /// Listens to nothing.
     #[cfg(test)]
     pub(crate) fn deaf() -> Signals {
-        Signals { hangup: None, interrupt: None, quit: None, terminate: None }
+        Signals { hangup: None, interrupt: None, quit: None, terminate: None, relayed: None }
     }
 
     /// The next signal's number: 1, 2, 3 or 15. Dropping the future loses none.
@@ -56,6 +68,7 @@ impl Signals {
             () = received(&mut self.interrupt) => INTERRUPT,
             () = received(&mut self.quit) => QUIT,
             () = received(&mut self.terminate) => TERMINATE,
+            signal = relayed(&mut self.relayed) => signal,
         }
     }
 }
@@ -129,6 +142,17 @@ async fn received(signal: &mut Option<Signal>) {
     };
     if received.is_none() {
         std::future::pending::<()>().await;
+    }
+}
+
+async fn relayed(relayed: &mut Option<UnboundedReceiver<u8>>) -> u8 {
+    let signal = match relayed {
+        Some(relayed) => relayed.recv().await,
+        None => None,
+    };
+    match signal {
+        Some(signal) => signal,
+        None => std::future::pending().await,
     }
 }
 

@@ -17,9 +17,8 @@ mod status;
 mod text;
 mod worker;
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -31,7 +30,7 @@ use github::Github;
 use human::{Human, Looks};
 use json::Json;
 use text::Paint;
-use worker::{Message, Printer, Streams};
+use worker::{Message, Printer, Streams, Way};
 
 pub use github::GithubFiles;
 pub use human::console_url;
@@ -103,7 +102,7 @@ impl Moment {
 /// The way to the user. Cheap to clone; every clone writes to the same streams.
 #[derive(Debug, Clone)]
 pub struct Ui {
-    messages: Sender<Message>,
+    way: Way,
     /// Bounds the task's output that is read but not written.
     unwritten: Arc<Semaphore>,
     begun: Instant,
@@ -140,8 +139,37 @@ impl Ui {
         Ui::with(options, looks, streams, can_ask)
     }
 
+    /// Writes to these instead, at once and in the caller's own thread: they have to take everything without a wait. Nobody is there to
+    /// ask, and nothing is redrawn.
+    pub fn to_writers(
+        options: UiOptions,
+        stdout: impl Write + Send + 'static,
+        stderr: impl Write + Send + 'static,
+    ) -> Ui {
+        let looks = Looks {
+            paint: Paint(false),
+            redraw: false,
+            stdout_is_terminal: false,
+            quiet: options.quiet,
+            verbose: options.verbose,
+            timings: options.timings,
+            columns: None,
+        };
+        let task = options.task.clone();
+        let begun = Instant::now();
+        let way = Way::here(Ui::printer(options, looks), Box::new(stdout), Box::new(stderr));
+        Ui::on(way, task, begun, false)
+    }
+
     fn with(options: UiOptions, looks: Looks, streams: Streams, can_ask: bool) -> Ui {
-        let printer = match options.format {
+        let task = options.task.clone();
+        let begun = Instant::now();
+        let way = worker::start(Ui::printer(options, looks), streams, begun);
+        Ui::on(way, task, begun, can_ask)
+    }
+
+    fn printer(options: UiOptions, looks: Looks) -> Printer {
+        match options.format {
             // Only events are JSON; there is no status line between them.
             Format::Json => Printer::Json(Json::default(), Human::new(looks)),
             Format::Human if options.github && !options.plain => {
@@ -149,15 +177,12 @@ impl Ui {
                 Printer::Github(Box::new(Github::new(looks, files, Box::new(github::random_token))))
             }
             Format::Human => Printer::Human(Human::new(looks)),
-        };
-        let begun = Instant::now();
-        Ui {
-            messages: worker::start(printer, streams, begun),
-            unwritten: Arc::new(Semaphore::new(UNWRITTEN as usize)),
-            begun,
-            task: options.task.map(Arc::from),
-            can_ask,
         }
+    }
+
+    fn on(way: Way, task: Option<String>, begun: Instant, can_ask: bool) -> Ui {
+        let unwritten = Arc::new(Semaphore::new(UNWRITTEN as usize));
+        Ui { way, unwritten, begun, task: task.map(Arc::from), can_ask }
     }
 
     /// The same for another task: its events carry that name.
@@ -258,8 +283,7 @@ impl Ui {
     }
 
     fn send(&self, message: Message) {
-        // The threads end after `close`; what a clone still says then has nobody to read it.
-        let _ = self.messages.send(message);
+        self.way.send(message);
     }
 }
 
