@@ -50,4 +50,5 @@ mod real_schema;
 mod refusals;
 mod screens;
 mod secrets;
+mod shards;
 mod tidy;
