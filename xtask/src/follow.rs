@@ -93,7 +93,7 @@ pub enum Fact {
     StopAccepted,
     /// StopTask failed.
     StopFailed { cause: String, trouble: Trouble },
-    /// This process got a signal, by number: 1, 2 or 15.
+    /// This process got a signal, by number: 1, 2, 3 or 15.
     Signal(u8),
     /// Time passed.
     Tick,
@@ -629,7 +629,11 @@ impl Follow {
             return;
         }
         self.ours = Some(OurDoing::Signal(signal));
-        let name = if signal == 2 { "SIGINT" } else { "SIGTERM" };
+        let name = match signal {
+            2 => "SIGINT",
+            3 => "SIGQUIT",
+            _ => "SIGTERM",
+        };
         let message = format!("{name}: stopping the ECS task; the same signal again leaves it as it is");
         actions.push(Action::Tell(Event::Warning { message, hint: None }));
         self.want_stop(OurDoing::Signal(signal).reason(name), now);
