@@ -93,7 +93,7 @@ fn rows() -> Vec<Row> {
         }, "ECS tells the ECS task's status again"),
         row("StopTask: throttling", Interrupted, |it| it.fault("StopTask", 1..=2, Throttle), "cannot stop the ECS task"),
         row("StopTask: the connection is reset before the effect", Interrupted, |it| it.fault("StopTask", 1..=2, DropBefore), "cannot stop the ECS task"),
-        row("StopTask: the answer is lost", Interrupted, |it| it.fault("StopTask", 1..=2, DropAfter), "cannot stop the ECS task"),
+        row("StopTask: the answer is lost", Interrupted, |it| it.fault("StopTask", 1..=2, DropAfter), ""),
         row("DescribeTasks of what never starts: the network is gone for a while", Gone, |it| it.fault("DescribeTasks", 1..=3, DropBefore), "cannot ask for the ECS task's status"),
     ]
 }
@@ -118,7 +118,7 @@ impl Ground {
         let folder = project(url, "faults");
         let environment = format!("faults-{}", std::process::id());
         let host = url.strip_prefix("http://").unwrap();
-        let tasks = folder.read("tasks.toml").replace(&format!("endpoint-url = \"{url}\"\n"), "");
+        let tasks = folder.read("tasks.toml");
         let start = tasks.find("[environments.").unwrap();
         let end = tasks.find("[defaults]").unwrap();
         let first = tasks[start..end].replacen(
@@ -135,11 +135,9 @@ impl Ground {
         );
         std::fs::write(folder.path().join("tasks.toml"), tasks).unwrap();
         let ground = Ground { url: url.to_owned(), folder, environment };
-        // Built, pushed and registered: what the rows have in common.
-        for (index, job) in [Counts(0), Counts(7), Interrupted, Gone].into_iter().enumerate() {
-            let ran = ground.run(job, &Fake::before(url), &format!("before-{index}"));
-            assert_eq!(ran.code, Some(job.code()), "{job:?}: {}", ran.err());
-        }
+        // Built and pushed: what the rows have in common.
+        let ran = ground.run(Counts(0), &Fake::before(url), "before");
+        assert_eq!(ran.code, Some(0), "{}", ran.err());
         ground
     }
 
@@ -152,9 +150,12 @@ impl Ground {
             Interrupted => ("interrupted", self.environment.clone()),
             Gone => ("gone", self.environment.clone()),
         };
+        // Each run has a door of its own, and a tasks.toml that names it.
+        let file = format!("{mark}.toml");
+        let tasks = self.folder.read("tasks.toml").replace(&self.url, &fake.endpoint());
+        std::fs::write(self.folder.path().join(&file), tasks).unwrap();
         let variable = format!("MARK={mark}");
-        let mut command = command(&self.folder, &["run", task, "-e", &environment, "--var", &variable]);
-        command.env("AWS_ENDPOINT_URL", fake.endpoint());
+        let command = command(&self.folder, &["run", task, "-e", &environment, "--var", &variable, "--file", &file]);
         let mut running = Running::start(command);
         if job == Interrupted {
             running.wait_for("1\n");
