@@ -510,6 +510,10 @@ impl Follow {
     ) {
         self.log_in_flight = false;
         let put_off = std::mem::take(&mut self.put_off);
+        if self.log_faults.n > 0 {
+            // How it was meanwhile nobody knows: the end has the usual time to be seen from here on.
+            self.grown_at = Some(now);
+        }
         if let Some(since) = self.log_faults.end() {
             let message = format!("the output can be read again, after {}", words(now.saturating_sub(since)));
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
