@@ -102,7 +102,7 @@ pub enum Fact {
     StopAccepted,
     /// StopTask failed.
     StopFailed { cause: String, trouble: Trouble },
-    /// This process got a signal, by number: 1, 2 or 15.
+    /// This process got a signal, by number: 1, 2, 3 or 15.
     Signal(u8),
     /// Another of many has failed, and this one is not wanted any more.
     OtherFailed,
@@ -513,6 +513,10 @@ impl Follow {
     ) {
         self.log_in_flight = false;
         let put_off = std::mem::take(&mut self.put_off);
+        if self.log_faults.n > 0 {
+            // How it was meanwhile nobody knows: the end has the usual time to be seen from here on.
+            self.grown_at = Some(now);
+        }
         if let Some(since) = self.log_faults.end() {
             let message = format!("the output can be read again, after {}", words(now.saturating_sub(since)));
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
@@ -691,7 +695,11 @@ impl Follow {
             return;
         }
         self.ours = Some(OurDoing::Signal(signal));
-        let name = if signal == 2 { "SIGINT" } else { "SIGTERM" };
+        let name = match signal {
+            2 => "SIGINT",
+            3 => "SIGQUIT",
+            _ => "SIGTERM",
+        };
         if !self.target.of_many {
             let message = format!("{name}: stopping the ECS task; the same signal again leaves it as it is");
             actions.push(Action::Tell(Event::Warning { message, hint: None }));

@@ -72,7 +72,7 @@ fn without_room_they_wait_for_each_others_end() {
     for shard in 0..3 {
         fleet.launched(shard);
     }
-    assert_eq!(fleet.no_room(3, NOW), Some(5));
+    assert_eq!(fleet.no_room(3, NOW), Some(3));
     assert_eq!(fleet.no_room(4, NOW), None);
     assert!(fleet.others());
     assert_eq!(fleet.no_room(5, NOW), None);

@@ -22,7 +22,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::Error;
 use crate::event::Event;
@@ -52,6 +52,15 @@ pub enum Format {
     Human,
     /// Events as JSON, one a line.
     Json,
+}
+
+/// One of the two that a program writes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// stdout
+    Out,
+    /// stderr
+    Err,
 }
 
 /// How it is to be shown: flags and environment, read by the caller.
@@ -218,11 +227,20 @@ impl Ui {
     /// Prints lines of the task, in order. Waits while too much is read and not written: a caller that stays here stops reading
     /// more. Dropped before it is ready, nothing of the lines is printed.
     pub async fn log(&self, lines: Vec<Event>) {
-        let size: usize = lines.iter().map(size_of_line).sum();
+        let permit = self.permit(lines.iter().map(size_of_line).sum()).await;
+        self.send(Message::Log { of: self.of.clone(), lines, at: self.now(), permit });
+    }
+
+    /// Writes bytes of the task as they are, in order. Waits like [`Ui::log`].
+    pub async fn raw(&self, stream: Stream, bytes: Vec<u8>) {
+        let permit = self.permit(bytes.len()).await;
+        self.send(Message::Raw { stream, bytes, permit });
+    }
+
+    async fn permit(&self, size: usize) -> Option<OwnedSemaphorePermit> {
         let permits = u32::try_from(size / 1024 + 1).unwrap_or(UNWRITTEN).min(UNWRITTEN);
         // The semaphore is never closed.
-        let permit = Arc::clone(&self.unwritten).acquire_many_owned(permits).await.ok();
-        self.send(Message::Log { of: self.of.clone(), lines, at: self.now(), permit });
+        Arc::clone(&self.unwritten).acquire_many_owned(permits).await.ok()
     }
 
     /// Shows what failed.

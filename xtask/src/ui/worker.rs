@@ -18,7 +18,7 @@ use crate::ui::github::Github;
 use crate::ui::human::Human;
 use crate::ui::json::Json;
 use crate::ui::output::{Output, Piece};
-use crate::ui::{Moment, Of};
+use crate::ui::{Moment, Of, Stream};
 
 /// Bytes that are collected before they are written, while there are more messages.
 const BATCH: usize = 256 * 1024;
@@ -33,6 +33,8 @@ pub(super) enum Message {
     Event { of: Of, event: Box<Event>, at: Moment },
     /// Lines of the task. The permit is for their size; it goes back when they are written.
     Log { of: Of, lines: Vec<Event>, at: Moment, permit: Option<OwnedSemaphorePermit> },
+    /// Bytes of the task as they are, for stdout or stderr. The permit as above.
+    Raw { stream: Stream, bytes: Vec<u8>, permit: Option<OwnedSemaphorePermit> },
     /// Something failed.
     Error { of: Of, error: Box<Error>, at: Moment },
     /// A command's own result.
@@ -238,6 +240,13 @@ impl Batch {
             Message::Log { of, lines, at, permit } => {
                 for line in &lines {
                     printer.event(&of, line, at, out);
+                }
+                self.permits.extend(permit);
+            }
+            Message::Raw { stream, bytes, permit } => {
+                match stream {
+                    Stream::Out => out.stdout(&bytes),
+                    Stream::Err => out.stderr_bytes(&bytes),
                 }
                 self.permits.extend(permit);
             }

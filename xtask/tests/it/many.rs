@@ -113,11 +113,11 @@ fn the_first_failure_stops_the_others() {
     let mut fake = staging(Fake::in_memory()).task_life(life).throttles_like_aws_at(25.0).keeps_no_records();
     fake = fake.shard_life(7, shard_life(20).exits(3));
     let ran = run(fake, &tasks(300, ""), "", None);
+    println!("stopped after a failure: {} were started, {:.1} s, {:?}", ran.started.len(), ran.seconds, ran.calls);
     assert_eq!((ran.code, ran.alive), (3, 0), "{}", ran.stderr);
     assert_eq!((ran.output.wrong(), ran.output.lines()[&7]), (Vec::new(), 20));
     assert!(ran.seconds < 60.0, "nobody waits for the others' end: {} s", ran.seconds);
     assert!(ran.started.values().all(|it| *it == 1), "{:?}", ran.started);
-    println!("stopped after a failure: {} were started, {:.1} s, {:?}", ran.started.len(), ran.seconds, ran.calls);
 }
 
 #[test]

@@ -161,8 +161,9 @@ fn check(body: &Value, definition: &Definition, capacity_providers: &[String]) -
     if body.get("count").is_some_and(|it| !it.as_i64().is_some_and(|it| (1..=10).contains(&it))) {
         return Err(Refusal::parameter("Count must be between 1 and 10."));
     }
+    // The space is in no document, but ecs-deploy's `ECS Deploy` has started ECS tasks for years.
     if let Some(started_by) = body["startedBy"].as_str()
-        && (started_by.len() > 128 || !started_by.chars().all(|it| it.is_ascii_alphanumeric() || "-_/".contains(it)))
+        && (started_by.len() > 128 || !started_by.chars().all(|it| it.is_ascii_alphanumeric() || "-_/ ".contains(it)))
     {
         return Err(Refusal::parameter(format!("startedBy has characters that are not allowed: {started_by}")));
     }
