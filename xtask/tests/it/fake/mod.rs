@@ -322,6 +322,7 @@ impl Fake {
             groups: Vec::new(),
             next_lives: std::collections::VecDeque::new(),
             life: Life::new(),
+            room: None,
             next_failures: std::collections::VecDeque::new(),
             missing_first: 0,
             list_lag: 0,
@@ -462,6 +463,11 @@ impl Fake {
     pub fn run_task_fails(self, reasons: &[&str]) -> Fake {
         let failures = reasons.iter().map(|it| ((*it).to_owned(), None)).collect();
         self.change(|inner, _| inner.state.next_failures.push_back(failures))
+    }
+
+    /// RunTask answers 200 with this failure while so many ECS tasks are not STOPPED.
+    pub fn room_for(self, most: usize, reason: &str) -> Fake {
+        self.change(|inner, _| inner.state.room = Some((most, reason.to_owned())))
     }
 
     /// DescribeTasks says MISSING so often of every new ECS task.

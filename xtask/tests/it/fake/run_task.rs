@@ -60,7 +60,7 @@ pub fn run(state: &mut State, request: &Request, now: Millis) -> Reply {
         return Ok(json!({ "tasks": known, "failures": used.failures }).to_string());
     }
     let (mut arns, mut documents, mut failures) = (Vec::new(), Vec::new(), json!([]));
-    match state.next_failures.pop_front() {
+    match state.next_failures.pop_front().or_else(|| no_room(state, now)) {
         Some(reasons) => {
             let instance =
                 format!("arn:aws:ecs:{}:{}:container-instance/{}", state.region, state.account, cluster.name);
@@ -88,6 +88,13 @@ pub fn run(state: &mut State, request: &Request, now: Millis) -> Reply {
     }
     state.tokens.insert(key, TokenUse { at: now, request: without_token, arns, failures: failures.clone() });
     Ok(json!({ "tasks": documents, "failures": failures }).to_string())
+}
+
+fn no_room(state: &State, now: Millis) -> Option<Vec<(String, Option<String>)>> {
+    let (most, reason) = state.room.as_ref()?;
+    let made = state.tasks.iter().filter(|it| it.service.is_none());
+    let alive = made.filter(|it| !tasks::timeline_of(it).is_stopped(now)).count();
+    (alive >= *most).then(|| vec![(reason.clone(), None)])
 }
 
 /// A token lives for 24 hours, or for an hour after its ECS tasks have stopped where that is sooner.
