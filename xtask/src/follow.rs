@@ -287,6 +287,15 @@ impl Follow {
         Follow { stop, only_stop: true, ..Follow::new(target) }
     }
 
+    /// Takes the next DescribeTasks if it is due within this time: a call that others make anyway asks for this one, too.
+    pub fn take_describe(&mut self, now: Duration, within: Duration) -> bool {
+        let is_soon = self.describe_at.is_some_and(|it| it <= now + within);
+        if is_soon {
+            self.describe_at = None;
+        }
+        is_soon
+    }
+
     /// Whether its container has stopped and the end of what it wrote is still to be read.
     pub fn is_draining(&self) -> bool {
         self.container_stopped_since.is_some() && !self.drained

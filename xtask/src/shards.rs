@@ -130,11 +130,16 @@ impl Fleet {
         self.set(shard, State::Waiting);
         self.waiting.insert(shard);
         self.busy -= 1;
-        // Those whose RunTask is under way have no place either, so far.
-        let placed = self.states.values().filter(|it| matches!(it, State::Starting | State::Running)).count();
-        let room = u32::try_from(placed).unwrap_or(u32::MAX).max(1);
+        let room = self.busy.max(1);
         let known = self.room.replace((room, now)).map(|it| it.0);
         known.is_none().then_some(room)
+    }
+
+    /// It was not started after all, because no more are wanted.
+    pub fn withdrawn(&mut self, shard: u32) {
+        self.set(shard, State::Waiting);
+        self.waiting.insert(shard);
+        self.busy -= 1;
     }
 
     /// What ECS says of it.

@@ -78,13 +78,16 @@ fn credentials_that_expire_are_renewed_once_for_all() {
 
 #[test]
 fn capacity_for_half_of_them_takes_twice_as_long() {
-    let fake = staging(Fake::in_memory()).task_life(shard_life(20)).throttles_like_aws_at(25.0).capacity(100);
+    let fake = staging(Fake::in_memory()).task_life(shard_life(20)).throttles_like_aws_at(25.0).room_for(
+        100,
+        "Capacity is unavailable at this time. Please try again later or in a different availability zone",
+    );
     let ran = run(fake.keeps_no_records(), &tasks(200, ""), "", None);
     println!("capacity for 100 of 200: {:.1} s, {:?}", ran.seconds, ran.calls);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     ran.is_whole(200, 20);
     let told: Vec<String> = ran.output.events("warning").iter().map(|it| it["message"].to_string()).collect();
-    assert!(told.iter().any(|it| it.contains("no room for more than 100")), "{told:?}");
+    assert!(told.iter().any(|it| it.contains("has no room for")), "{told:?}");
     assert!(ran.calls["RunTask"] < 300, "asked for room again and again: {:?}", ran.calls);
     assert!(ran.seconds < 2.0 * floor(200, 25.0), "{} s", ran.seconds);
 }
