@@ -3,6 +3,7 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::error::{Error, Result};
+use crate::tools::pause::{Elsewhere, Pauses};
 
 /// SIGHUP's number.
 pub const HANGUP: u8 = 1;
@@ -23,6 +24,8 @@ pub struct Signals {
     interrupt: Option<Signal>,
     quit: Option<Signal>,
     terminate: Option<Signal>,
+    /// Not waited for: it does what it has to by itself.
+    _pauses: Option<Pauses>,
 }
 
 impl Signals {
@@ -30,7 +33,7 @@ impl Signals {
     pub fn new() -> Result<Signals> {
         let ignored = ignored();
         let listen = |number: u8, kind: SignalKind| {
-            if ignored & (1 << (number - 1)) != 0 {
+            if ignored & bit(number.into()) != 0 {
                 return Ok(None);
             }
             signal(kind).map(Some).map_err(|it| Error::failed(format!("cannot listen for signals: {it}")))
@@ -40,13 +43,18 @@ impl Signals {
             interrupt: listen(INTERRUPT, SignalKind::interrupt())?,
             quit: listen(QUIT, SignalKind::quit())?,
             terminate: listen(TERMINATE, SignalKind::terminate())?,
+            _pauses: if ignored & bit(rustix::process::Signal::TSTP.as_raw()) == 0 {
+                Some(Pauses::new()?)
+            } else {
+                None
+            },
         })
     }
 
     /// Listens to nothing.
     #[cfg(test)]
     pub(crate) fn deaf() -> Signals {
-        Signals { hangup: None, interrupt: None, quit: None, terminate: None }
+        Signals { hangup: None, interrupt: None, quit: None, terminate: None, _pauses: None }
     }
 
     /// The next signal's number: 1, 2, 3 or 15. Dropping the future loses none.
@@ -77,6 +85,7 @@ pub struct TerminalSignals {
     resized: Signal,
     suspend: Signal,
     continued: Signal,
+    _elsewhere: Elsewhere,
 }
 
 impl TerminalSignals {
@@ -89,6 +98,7 @@ impl TerminalSignals {
             resized: listen(SignalKind::window_change())?,
             suspend: listen(raw(rustix::process::Signal::TSTP))?,
             continued: listen(raw(rustix::process::Signal::CONT))?,
+            _elsewhere: Elsewhere::from_now(),
         })
     }
 
@@ -130,6 +140,10 @@ async fn received(signal: &mut Option<Signal>) {
     if received.is_none() {
         std::future::pending::<()>().await;
     }
+}
+
+fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
 }
 
 /// The signals that this process was told to ignore, a bit each, as Linux tells; none are known elsewhere.

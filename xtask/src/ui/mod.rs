@@ -19,6 +19,7 @@ mod worker;
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -31,7 +32,7 @@ use github::Github;
 use human::{Human, Looks};
 use json::Json;
 use text::Paint;
-use worker::{Message, Printer, Streams};
+use worker::{Fate, Message, Printer, Streams};
 
 pub use github::GithubFiles;
 pub use human::console_url;
@@ -80,6 +81,8 @@ pub struct UiOptions {
     pub github: bool,
     /// GitHub's files; without effect elsewhere.
     pub github_files: GithubFiles,
+    /// stdout is all that this process is for: a `list`, a policy. Otherwise a run goes on without it.
+    pub product: bool,
     /// The task that events belong to, where one is named.
     pub task: Option<String>,
 }
@@ -109,6 +112,7 @@ pub struct Ui {
     begun: Instant,
     task: Option<Arc<str>>,
     can_ask: bool,
+    fate: Arc<Fate>,
 }
 
 impl Ui {
@@ -135,6 +139,8 @@ impl Ui {
             stderr: Box::new(stderr),
             width: Box::new(|| width_of(io::stderr())),
             patience: PATIENCE,
+            fate: Arc::default(),
+            product: options.product,
         };
         let can_ask = terminal && io::stdin().is_terminal();
         Ui::with(options, looks, streams, can_ask)
@@ -151,7 +157,9 @@ impl Ui {
             Format::Human => Printer::Human(Human::new(looks)),
         };
         let begun = Instant::now();
+        let fate = Arc::clone(&streams.fate);
         Ui {
+            fate,
             messages: worker::start(printer, streams, begun),
             unwritten: Arc::new(Semaphore::new(UNWRITTEN as usize)),
             begun,
@@ -227,6 +235,16 @@ impl Ui {
         let (reply, written) = oneshot::channel();
         self.send(Message::Close(reply));
         let _ = written.await;
+    }
+
+    /// Whether stdout takes nothing more.
+    pub fn stdout_is_broken(&self) -> bool {
+        self.fate.broken.load(Ordering::SeqCst)
+    }
+
+    /// Whether something for stdout could not be written: not because its reader wanted no more of it. Known when all is written.
+    pub fn stdout_is_lost(&self) -> bool {
+        self.fate.lost.load(Ordering::SeqCst)
     }
 
     /// Whether there is somebody to ask: stdin and stderr are terminals.

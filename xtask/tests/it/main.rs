@@ -48,4 +48,5 @@ mod real_schema;
 mod refusals;
 mod screens;
 mod secrets;
+mod streams;
 mod tidy;
