@@ -22,6 +22,7 @@ pub mod plan;
 pub mod resolve;
 pub mod retention;
 pub mod session;
+pub mod shards;
 pub mod stage;
 pub mod tools;
 pub mod ui;

@@ -1,6 +1,7 @@
 //! The signals that end a run: SIGHUP, SIGINT, SIGQUIT and SIGTERM, as something to wait for.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::error::{Error, Result};
 use crate::tools::pause::{Elsewhere, Pauses};
@@ -26,7 +27,11 @@ pub struct Signals {
     terminate: Option<Signal>,
     /// Not waited for: it does what it has to by itself.
     _pauses: Option<Pauses>,
+    relayed: Option<UnboundedReceiver<u8>>,
 }
+
+/// Passes signals on: what is sent arrives as [`Signals::next`].
+pub type Relay = UnboundedSender<u8>;
 
 impl Signals {
     /// Starts to listen. A signal that was ignored when this process started (`nohup`, a script's background job) stays ignored.
@@ -48,13 +53,30 @@ impl Signals {
             } else {
                 None
             },
+            relayed: None,
         })
+    }
+
+    /// Listens to nothing but a relay: for one of many things that go on at once in this process.
+    pub fn relayed() -> (Relay, Signals) {
+        let (relay, relayed) = unbounded_channel();
+        (
+            relay,
+            Signals {
+                hangup: None,
+                interrupt: None,
+                quit: None,
+                terminate: None,
+                _pauses: None,
+                relayed: Some(relayed),
+            },
+        )
     }
 
     /// Listens to nothing.
     #[cfg(test)]
     pub(crate) fn deaf() -> Signals {
-        Signals { hangup: None, interrupt: None, quit: None, terminate: None, _pauses: None }
+        Signals { hangup: None, interrupt: None, quit: None, terminate: None, _pauses: None, relayed: None }
     }
 
     /// The next signal's number: 1, 2, 3 or 15. Dropping the future loses none.
@@ -64,6 +86,7 @@ impl Signals {
             () = received(&mut self.interrupt) => INTERRUPT,
             () = received(&mut self.quit) => QUIT,
             () = received(&mut self.terminate) => TERMINATE,
+            signal = relayed(&mut self.relayed) => signal,
         }
     }
 }
@@ -144,6 +167,17 @@ async fn received(signal: &mut Option<Signal>) {
 
 fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
+}
+
+async fn relayed(relayed: &mut Option<UnboundedReceiver<u8>>) -> u8 {
+    let signal = match relayed {
+        Some(relayed) => relayed.recv().await,
+        None => None,
+    };
+    match signal {
+        Some(signal) => signal,
+        None => std::future::pending().await,
+    }
 }
 
 /// The signals that this process was told to ignore, a bit each, as Linux tells; none are known elsewhere.
