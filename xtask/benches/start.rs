@@ -1,12 +1,15 @@
-//! What it costs to start: `xtask list` beside an empty program, and `cargo xtask list` whole beside them. Prints medians and ratios.
+//! What it costs to start: `xtask list` beside an empty program, and `cargo xtask list` whole beside them. Prints medians and ratios,
+//! and writes them into docs/performance.md.
 //!
 //!     cargo bench --profile xtask --package xtask --bench start
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 
+mod page;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const RUNS: usize = 41;
 
@@ -24,7 +27,7 @@ fn main() {
     };
     let cargo = PathBuf::from(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let mut rows = [
-        ("an empty program", command(&empty, &[]), Vec::new()),
+        ("fn main() {}", command(&empty, &[]), Vec::new()),
         ("xtask list", command(Path::new(env!("CARGO_BIN_EXE_xtask")), &["list"]), Vec::new()),
         ("xtask --help", command(Path::new(env!("CARGO_BIN_EXE_xtask")), &["--help"]), Vec::new()),
         ("cargo xtask list", command(&cargo, &["xtask", "list"]), Vec::new()),
@@ -43,19 +46,22 @@ fn main() {
     }
     std::fs::remove_dir_all(&folder).expect("the temporary folder is ours");
 
-    let base = median(&rows[0].2);
-    println!("{:20} {:>9} {:>9} {:>9} {:>12} {:>7}", "median of 41, ms", "min", "median", "max", "over empty", "ratio");
-    for (name, _, times) in &rows {
-        let median = median(times);
-        println!(
-            "{name:20} {:9.2} {:9.2} {:9.2} {:+12.2} {:6.1}x",
-            ms(times.iter().min().copied().unwrap_or_default()),
-            ms(median),
-            ms(times.iter().max().copied().unwrap_or_default()),
-            ms(median) - ms(base),
-            ms(median) / ms(base),
-        );
-    }
+    let base = page::Spread::of_times(&rows[0].2).median;
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|(name, _, times)| {
+            let spread = page::Spread::of_times(times);
+            let over = format!("{:+.1}", spread.median - base);
+            vec![format!("`{name}`"), spread.to_string(), over, format!("{:.1}", spread.median / base)]
+        })
+        .collect();
+    let table = page::table(&["", "ms", "over the empty one", "ratio"], &rows);
+    let text = format!(
+        "`cargo bench --profile xtask --package xtask --bench start`, medians of {RUNS} (least–most), {}\n\n{table}",
+        page::setting()
+    );
+    println!("{text}");
+    page::write("start", &text);
 }
 
 /// Compiles `fn main() {}`.
@@ -67,14 +73,4 @@ fn empty_program(folder: &Path) -> PathBuf {
     let status = Command::new("rustc").arg(&source).arg("-o").arg(&program).status().expect("rustc is on PATH");
     assert!(status.success(), "rustc failed");
     program
-}
-
-fn median(times: &[Duration]) -> Duration {
-    let mut times = times.to_vec();
-    times.sort();
-    times[times.len() / 2]
-}
-
-fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
 }
