@@ -14,7 +14,6 @@ const AWS_ERRORS: &[Row] = &[
     (&["sso", "expired"], "run `aws sso login`"),
     (&["SSO token"], "run `aws sso login`"),
     (&["token", "expired"], "get new credentials: run `aws sso login`, or renew the ones in the environment"),
-    (&["ExpiredToken"], "the credentials have expired: get new ones and run again"),
     (
         &["credential"],
         "set AWS_PROFILE or `profile` in tasks.toml, or put AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY into the environment",
@@ -102,7 +101,6 @@ mod tests {
         "GetCallerIdentity  the SSO session associated with this profile has expired or is otherwise invalid",
         "GetCallerIdentity  the credential provider was not properly configured: no cached SSO token",
         "GetCallerIdentity ExpiredToken The security token included in the request is expired",
-        "GetCallerIdentity ExpiredTokenException The credentials are too old",
         "GetCallerIdentity  no providers in chain provided credentials",
         "DescribeServices UnrecognizedClientException The security token included in the request is invalid.",
         "GetCallerIdentity InvalidClientTokenId The security token included in the request is invalid.",

@@ -63,7 +63,9 @@ impl Log {
         if is_faulty && token.is_some() && random.below(20) < self.expiries {
             return Fact::LogTokenExpired("x".to_owned());
         }
-        let place: usize = token.map_or(0, |it| it.split('-').next().unwrap().parse().unwrap());
+        // Without a token it begins with the first line of that time.
+        let first = from.map_or(0, |from| self.lines.partition_point(|it| it.0 < from.0));
+        let place: usize = token.map_or(first, |it| it.split('-').next().unwrap().parse().unwrap());
         let readable = self.lines.partition_point(|it| it.1 <= now);
         if place >= readable {
             return Fact::Page { events: Vec::new(), next_token: Some(token.unwrap_or("0-0").to_owned()) };
