@@ -22,6 +22,10 @@ const FAST_STATUS: Duration = Duration::from_secs(1);
 const SLOW_STATUS: Duration = Duration::from_secs(3);
 /// CloudWatch Logs allows 10 to 25 reads a second in an account.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
+/// A log that has been silent for a while is read more rarely, the longer the rarer, down to this.
+const SILENT_LOG_INTERVAL: Duration = Duration::from_secs(3);
+/// The pause between two reads is so small a part of the silence before: 1 s up to 20 s of it, 3 s after a minute.
+const SILENCE: u32 = 20;
 /// Between the reads of the last seconds: one more read costs less than a missing line.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(500);
 /// An empty page with a new token is not the end; this keeps a row of them from being a busy loop.
@@ -89,7 +93,7 @@ pub enum Fact {
     StopAccepted,
     /// StopTask failed.
     StopFailed { cause: String, trouble: Trouble },
-    /// This process got a signal, by number: 1, 2 or 15.
+    /// This process got a signal, by number: 1, 2, 3 or 15.
     Signal(u8),
     /// Time passed.
     Tick,
@@ -172,6 +176,8 @@ pub struct Follow {
     log_in_flight: bool,
     /// When the read that is in flight was started: its answer knows nothing newer, however long it takes.
     log_asked_at: Duration,
+    /// When it was first asked for.
+    log_first_asked_at: Option<Duration>,
     /// Whether lines wait for a slow reader of stdout. Meanwhile the log is neither read nor given up.
     printing: bool,
     log_faults: Faults,
@@ -228,6 +234,7 @@ impl Follow {
             log_at: None,
             log_in_flight: false,
             log_asked_at: Duration::ZERO,
+            log_first_asked_at: None,
             printing: false,
             log_faults: Faults::default(),
             pace: 1,
@@ -500,14 +507,20 @@ impl Follow {
         }
         let since = *self.quiet_since.get_or_insert(now);
         if self.container_stopped_since.is_none() || self.drained {
-            self.log_at = Some(now + LOG_INTERVAL * self.pace);
+            self.log_at = Some(now + self.log_interval(now));
         } else if self.log_asked_at >= since + self.quiet() {
             self.drained = true;
-            self.log_at = Some(now + LOG_INTERVAL * self.pace);
+            self.log_at = Some(now + self.log_interval(now));
         } else {
             // The last read is due when it has been quiet for long enough, however rarely throttling lets us read.
             self.log_at = Some((now + DRAIN_INTERVAL * self.pace).min((since + self.quiet()).max(now)));
         }
+    }
+
+    /// The pause before the next read of a log whose end has been seen while the container runs. One line makes it short again.
+    fn log_interval(&self, now: Duration) -> Duration {
+        let silence = now.saturating_sub(self.grown_at.or(self.log_first_asked_at).unwrap_or(now));
+        (silence / SILENCE).clamp(LOG_INTERVAL, SILENT_LOG_INTERVAL).max(LOG_INTERVAL * self.pace)
     }
 
     /// After an expired token: takes out what is printed already.
@@ -556,7 +569,8 @@ impl Follow {
     fn log_missing(&mut self, message: &str, now: Duration) {
         self.log_in_flight = false;
         self.log_fault = Some(message.to_owned());
-        self.log_at = Some(now + if self.container_stopped_since.is_some() { DRAIN_INTERVAL } else { LOG_INTERVAL });
+        let stopped = self.container_stopped_since.is_some();
+        self.log_at = Some(now + if stopped { DRAIN_INTERVAL } else { self.log_interval(now) });
     }
 
     fn log_failed(&mut self, cause: String, trouble: Trouble, now: Duration, actions: &mut Vec<Action>) {
@@ -615,7 +629,11 @@ impl Follow {
             return;
         }
         self.ours = Some(OurDoing::Signal(signal));
-        let name = if signal == 2 { "SIGINT" } else { "SIGTERM" };
+        let name = match signal {
+            2 => "SIGINT",
+            3 => "SIGQUIT",
+            _ => "SIGTERM",
+        };
         let message = format!("{name}: stopping the ECS task; the same signal again leaves it as it is");
         actions.push(Action::Tell(Event::Warning { message, hint: None }));
         self.want_stop(OurDoing::Signal(signal).reason(name), now);
@@ -695,6 +713,7 @@ impl Follow {
             self.log_at = None;
             self.log_in_flight = true;
             self.log_asked_at = now;
+            self.log_first_asked_at.get_or_insert(now);
             actions.push(Action::ReadLog { token: self.log_token.clone(), from: self.log_from });
         }
     }

@@ -35,6 +35,7 @@ impl OurDoing {
             _ if reason.starts_with(NOT_RUNNING) => Some(OurDoing::StartTimedOut),
             _ => match reason.strip_prefix(INTERRUPTED)? {
                 "SIGINT" => Some(OurDoing::Signal(2)),
+                "SIGQUIT" => Some(OurDoing::Signal(3)),
                 "SIGTERM" => Some(OurDoing::Signal(15)),
                 _ => None,
             },
@@ -262,6 +263,7 @@ mod tests {
             (OurDoing::TimedOut, "15m"),
             (OurDoing::StartTimedOut, "10m"),
             (OurDoing::Signal(2), "SIGINT"),
+            (OurDoing::Signal(3), "SIGQUIT"),
             (OurDoing::Signal(15), "SIGTERM"),
         ] {
             let mut task = stopped(Some("UserInitiated"), Some(143), "");

@@ -66,6 +66,8 @@ impl Default for World {
 struct Run {
     finish: Finish,
     printed: Vec<usize>,
+    /// When each was.
+    printed_at: Vec<f64>,
     at: f64,
     n_describes: usize,
     n_reads: usize,
@@ -109,6 +111,7 @@ fn run(world: &World, target: Target) -> Run {
     let mut run = Run {
         finish: Finish { how: How::Stopped, task: None, ours: None, log: LogEnd::Open, stop_failed: None },
         printed: Vec::new(),
+        printed_at: Vec::new(),
         at: 0.0,
         n_describes: 0,
         n_reads: 0,
@@ -147,6 +150,7 @@ fn run(world: &World, target: Target) -> Run {
                 Action::Tell(_) => {}
                 Action::Print(events) => {
                     prints += 1;
+                    run.printed_at.extend(events.iter().map(|_| now));
                     run.printed.extend(events.iter().map(|it| it.message.parse::<usize>().unwrap()));
                     under_way.push((now + world.slow_output, Fact::Printed));
                 }
@@ -280,11 +284,58 @@ fn a_slow_answer_tells_how_the_log_was_when_it_was_asked_for() {
 }
 
 #[test]
-fn calls_stay_few() {
-    let world = World { ends: 3600.0, lines: vec![6.0], ..World::default() };
-    let run = run(&world, Target { timeout: None, ..target() });
-    assert!(run.n_describes < 60 + 3600 / 3 + 20, "{}", run.n_describes);
-    assert!(run.n_reads < 3600 + 30, "{}", run.n_reads);
+fn an_hour_of_silence_costs_few_calls() {
+    // Answers that take no time at all are the dearest.
+    let world = World { running: 0.0, stream: 0.0, ends: 3600.0, lines: vec![6.0], latency: 0.0, ..World::default() };
+    let quiet = run(&world, Target { timeout: None, ..target() });
+    let calls = quiet.n_describes + quiet.n_reads;
+    assert!(calls <= 2_500, "{} + {}", quiet.n_describes, quiet.n_reads);
+    assert!(quiet.n_reads > 1_000, "{}", quiet.n_reads);
+    // Neither does a stream that never comes into being cost more.
+    let never = World { stream: f64::MAX, lines: vec![], ..world };
+    let never = run(&never, Target { timeout: None, ..target() });
+    assert!(never.n_describes + never.n_reads <= 2_500 + 30, "{} + {}", never.n_describes, never.n_reads);
+}
+
+/// How long after it could be read each line was asked for.
+fn delays(world: &World) -> Vec<f64> {
+    let run = run(world, Target { timeout: None, ..target() });
+    assert_eq!(run.printed, all_lines(world));
+    run.printed_at.iter().zip(&world.lines).map(|(at, line)| at - line).collect()
+}
+
+#[test]
+fn lines_are_shown_soon_and_after_a_silence_at_once_sooner_again() {
+    let world = World { ends: 3600.0, page: 100, latency: 0.02, ..World::default() };
+    // A line every few seconds is never a second and two answers late.
+    for gap in [0.3, 1.7, 5.3, 19.1] {
+        let lines: Vec<f64> = (0..60).map(|it| 7.0 + f64::from(it) * gap).collect();
+        let worst = delays(&World { lines, ..world.clone() }).into_iter().fold(0.0, f64::max);
+        assert!(worst < 1.05, "every {gap} s: {worst} s");
+    }
+    // After half an hour the first line waits for three seconds at most, the next ones for one.
+    for shift in 0..30 {
+        let first = 1800.0 + f64::from(shift) / 10.0;
+        let lines: Vec<f64> = (0..10).map(|it| first + f64::from(it) * 3.7).collect();
+        let delays = delays(&World { lines, ..world.clone() });
+        assert!(delays[0] < 3.05, "{delays:?}");
+        assert!(delays[1..].iter().all(|it| *it < 1.05), "{delays:?}");
+    }
+}
+
+#[test]
+fn the_rest_of_a_silent_log_is_read_as_fast_as_that_of_any_other() {
+    let at = |lines: Vec<f64>| {
+        let world = World { ends: 1801.0, lines, latency: 0.02, ..World::default() };
+        let run = run(&world, Target { timeout: None, ..target() });
+        assert_eq!((run.printed, run.finish.log), (all_lines(&world), LogEnd::Complete));
+        run.at
+    };
+    let talking = at((0..1790).map(|it| 6.0 + f64::from(it)).collect());
+    let silent = at(vec![6.0]);
+    // The last words of a log that was silent until then.
+    let surprised = at(vec![6.0, 1800.9]);
+    assert!((silent - talking).abs() < 1.1 && (surprised - talking).abs() < 1.1, "{talking} {silent} {surprised}");
 }
 
 #[test]
@@ -630,7 +681,8 @@ fn a_throttled_log_is_read_more_rarely_until_it_is_calm() {
     for _ in 0..120 {
         machine.on(end(), seconds(70.0));
     }
-    assert_eq!(gap(&machine, 70.0), 1.0);
+    // It has been silent for a minute by now.
+    assert_eq!(gap(&machine, 70.0), 3.0);
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub struct Listing {
 }
 
 /// What is known of them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Look {
     asked: Stamp,
     /// `None`: MISSING.

@@ -27,14 +27,22 @@ pub async fn attach(
     match sought {
         Sought::Task(found) => {
             resolved(&found, ui);
-            follow_found(&found, everywhere, ui, signals).await
+            let ending = follow_found(&found, everywhere, ui, signals).await?;
+            let exit_code = ending.exit_code;
+            ui.for_task(&found.name).emit(Event::Finished(Box::new(ending)));
+            Ok(exit_code)
         }
         Sought::Forgotten(forgotten) => replay_forgotten(&forgotten, ui, signals).await,
     }
 }
 
-/// Follows what was found.
-pub async fn follow_found(found: &Found<'_>, everywhere: &Everywhere, ui: &Ui, signals: &mut Signals) -> Result<u8> {
+/// Follows what was found. The last event is the caller's.
+pub async fn follow_found(
+    found: &Found<'_>,
+    everywhere: &Everywhere,
+    ui: &Ui,
+    signals: &mut Signals,
+) -> Result<Ending> {
     let Found { ground, name, task } = found;
     let ui = &ui.for_task(name);
     attached(found, ui);
@@ -55,9 +63,7 @@ pub async fn follow_found(found: &Found<'_>, everywhere: &Everywhere, ui: &Ui, s
     conclude::conclude(&mut ending, &finish, &output.container, &by_hand);
     let last = finish.task.as_ref().unwrap_or(task);
     ending.timings.total = last.created_at.zip(last.stopped_at).map(|(from, to)| to.seconds_since(from));
-    let exit_code = ending.exit_code;
-    ui.emit(Event::Finished(Box::new(ending)));
-    Ok(exit_code)
+    Ok(ending)
 }
 
 /// Says which task it is of, where and of which run.

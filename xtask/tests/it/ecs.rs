@@ -243,7 +243,7 @@ fn a_signal_at_any_request_stops_what_was_started() {
     // Up to a while after RunTask: in the middle of everything, by both signals.
     let (mut early, mut late) = (Vec::new(), Vec::new());
     for request in 0..launch + 8 {
-        for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        for (signal, code) in [(Signal::INT, 130), (Signal::QUIT, 131), (Signal::TERM, 143)] {
             for moment in [Moment::Arrived, Moment::Acted, Moment::Answered] {
                 if signal == Signal::INT || request <= launch + 1 {
                     early.push(Interruption { request, moment, signal, code });

@@ -16,7 +16,8 @@
 //! assert!(fake.alive().is_empty());
 //! ```
 //!
-//! - **One `handle`** (below): request, state and time in, answer out. No sockets, no real time. [`http`] is the door for the binary.
+//! - **One `handle`** (below): request, state and time in, answer out. No sockets, no real time. [`http`] is the door for the binary,
+//!   [`memory`] the one for the library under tokio's paused clock.
 //! - **Time** is the fake's own: [`Fake::new`] runs it [`SPEED`] times faster than real time, and gives the binary the same number
 //!   (`XTASK_TEST_SPEED`) for its own waits. Every duration of a [`Life`] and of a fault is on that clock, in milliseconds.
 //! - **Nothing ticks**: what an ECS task is at a moment follows from its life, RunTask and StopTask ([`life`]).
@@ -33,6 +34,7 @@ pub mod hooks;
 pub mod http;
 pub mod life;
 pub mod logs;
+pub mod memory;
 pub mod random;
 pub mod record;
 pub mod run_task;
@@ -42,6 +44,7 @@ pub mod sts;
 pub mod tasks;
 pub mod wire;
 
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -90,7 +93,12 @@ pub fn handle(state: &mut State, request: &Request, now: Millis) -> Result<Reply
 struct Inner {
     state: State,
     faults: Faults,
+    /// How many requests there were, and how many of each operation.
+    requests: usize,
+    counts: HashMap<String, u64>,
+    /// Empty where nobody wants them kept.
     records: Vec<Record>,
+    keeps_records: bool,
     latency: Option<(Random, Range<u64>)>,
     pushes: Option<PathBuf>,
     pushes_read: usize,
@@ -139,20 +147,26 @@ impl Core {
         let now = self.clock.now();
         let arrived = self.clock.elapsed();
         let inner = &mut *self.lock();
-        let index = inner.records.len();
-        let operation = request.operation.clone();
-        let nth = 1 + inner.records.iter().filter(|it| it.request.operation == operation).count() as u64;
-        let fault = inner.faults.pick(&operation, index, nth, now);
-        inner.records.push(Record {
-            index,
-            nth,
-            request: request.clone(),
-            arrived,
-            answered: None,
-            at: now,
-            status: 0,
-            answer: String::new(),
-        });
+        let index = inner.requests;
+        inner.requests += 1;
+        let count = inner.counts.entry(request.operation.clone()).or_default();
+        *count += 1;
+        let nth = *count;
+        let fault = inner.faults.pick(&request.operation, index, nth, now);
+        let is_by = |key: &str| request.header("authorization").is_some_and(|it| it.contains(key));
+        let fault = fault.filter(|it| !matches!(it, Fault::ExpiredKey(key) if !is_by(key)));
+        if inner.keeps_records {
+            inner.records.push(Record {
+                index,
+                nth,
+                request: request.clone(),
+                arrived,
+                answered: None,
+                at: now,
+                status: 0,
+                answer: String::new(),
+            });
+        }
         let latency =
             inner.latency.as_mut().map_or(0, |(random, range)| range.start + random.below(range.end - range.start));
         let slow = if let Some(Fault::Slow(span)) = fault { span } else { 0 };
@@ -165,11 +179,10 @@ impl Core {
         let inner = &mut *self.lock();
         let request = &exchange.request;
         read_pushes(inner, now);
-        let refusal = exchange
-            .fault
-            .as_ref()
-            .and_then(|it| it.refusal(request.service, &request.operation, &inner.state.caller_arn()));
-        let acts = exchange.fault.as_ref().is_none_or(Fault::acts);
+        let expired = memory::is_expired(request, &inner.state.keys, now).then_some(Fault::ExpiredToken);
+        let fault = expired.as_ref().or(exchange.fault.as_ref());
+        let refusal = fault.and_then(|it| it.refusal(request.service, &request.operation, &inner.state.caller_arn()));
+        let acts = fault.is_none_or(Fault::acts);
         let answer = if acts {
             let reply = handle(&mut inner.state, request, now).unwrap_or_else(|problem| {
                 inner.state.problems.push(problem.clone());
@@ -182,7 +195,7 @@ impl Core {
         if let Some(refusal) = refusal {
             return Act::Answer(refusal.answer(request.service));
         }
-        match &exchange.fault {
+        match fault {
             None | Some(Fault::Slow(_)) => Act::Answer(answer),
             Some(Fault::HalfBody) => Act::Half(answer),
             Some(Fault::NeverAnswer | Fault::NeverAnswerAfter) => Act::Silence,
@@ -193,7 +206,8 @@ impl Core {
     /// The answer is about to leave.
     pub fn answered(&self, exchange: &Exchange, answer: &Answer) {
         let answered = self.clock.elapsed();
-        let record = &mut self.lock().records[exchange.index];
+        let inner = &mut *self.lock();
+        let Some(record) = inner.records.get_mut(exchange.index) else { return };
         (record.answered, record.status) = (Some(answered), answer.status);
         record.answer.clone_from(&answer.body);
     }
@@ -284,7 +298,8 @@ pub struct Started {
 #[derive(Debug)]
 pub struct Fake {
     core: Arc<Core>,
-    door: http::Door,
+    /// `None`: the other door is used, which is always open.
+    door: Option<http::Door>,
 }
 
 impl Default for Fake {
@@ -307,6 +322,12 @@ impl Fake {
 
     /// The same, the clock so much faster than real time.
     pub fn with_speed(speed: f64) -> Fake {
+        let core = Fake::closed(speed);
+        let door = Some(http::Door::open(Arc::clone(&core)));
+        Fake { core, door }
+    }
+
+    fn closed(speed: f64) -> Arc<Core> {
         let state = State {
             account: ACCOUNT.to_owned(),
             region: REGION.to_owned(),
@@ -315,16 +336,20 @@ impl Fake {
             services: Vec::new(),
             definitions: Vec::new(),
             tasks: Vec::new(),
-            tokens: std::collections::HashMap::new(),
+            tokens: HashMap::new(),
             repositories: Vec::new(),
             groups: Vec::new(),
             next_lives: std::collections::VecDeque::new(),
             life: Life::new(),
+            shard_lives: HashMap::new(),
+            capacity: None,
             next_failures: std::collections::VecDeque::new(),
             missing_first: 0,
             list_lag: 0,
             paging: Paging { seed: 0, most: 10_000, random: false, empty: 0 },
+            token_life: 86_400_000,
             ecr_password: ECR_PASSWORD.to_owned(),
+            keys: Vec::new(),
             gateway: None,
             not_connected: 0,
             problems: Vec::new(),
@@ -332,15 +357,16 @@ impl Fake {
         let inner = Inner {
             state,
             faults: Faults::default(),
+            requests: 0,
+            counts: HashMap::new(),
             records: Vec::new(),
+            keeps_records: true,
             latency: None,
             pushes: None,
             pushes_read: 0,
             date_is_fake: false,
         };
-        let core = Arc::new(Core { clock: Clock::new(speed), inner: Mutex::new(inner), hooks: Mutex::new(Vec::new()) });
-        let door = http::Door::open(Arc::clone(&core));
-        Fake { core, door }
+        Arc::new(Core { clock: Clock::new(speed), inner: Mutex::new(inner), hooks: Mutex::new(Vec::new()) })
     }
 
     fn change(self, change: impl FnOnce(&mut Inner, Millis)) -> Fake {
@@ -446,6 +472,16 @@ impl Fake {
         self.change(|inner, _| inner.state.next_lives.push_back(life))
     }
 
+    /// The life of a shard, by its number: of its first ECS task and of those that follow.
+    pub fn shard_life(self, shard: u32, life: Life) -> Fake {
+        self.change(|inner, _| drop(inner.state.shard_lives.insert(shard, life)))
+    }
+
+    /// Fargate has room for so many ECS tasks at a time; of one more RunTask says that there is none at present.
+    pub fn capacity(self, most: usize) -> Fake {
+        self.change(|inner, _| inner.state.capacity = Some(most))
+    }
+
     /// Sessions of ECS Exec go there.
     pub fn exec(self, gateway: &crate::gateway::Gateway) -> Fake {
         self.change(|inner, _| inner.state.gateway = Some(gateway.shared()))
@@ -477,6 +513,11 @@ impl Fake {
         self.change(|inner, _| inner.state.paging = Paging { seed, most, random: true, empty })
     }
 
+    /// CloudWatch Logs forgets a forward token after so long; a day without this.
+    pub fn log_tokens_live(self, span: Millis) -> Fake {
+        self.change(|inner, _| inner.state.token_life = span)
+    }
+
     /// What goes wrong with which calls of an operation (`*`: of any), numbered from 1: `1`, `2..=4`, `3..`, `..`.
     pub fn fault(self, operation: &str, calls: impl Calls, fault: Fault) -> Fake {
         self.change(|inner, _| inner.faults.calls(operation, calls, fault))
@@ -492,9 +533,19 @@ impl Fake {
         self.change(|inner, now| inner.faults.during(operation, now + from, now + to, fault))
     }
 
-    /// Throttles as AWS does, by token buckets.
+    /// Throttles as AWS does, by token buckets, where it is strictest with reads of the log: 10 a second.
     pub fn throttles_like_aws(self) -> Fake {
-        self.change(|inner, now| inner.faults.buckets(now))
+        self.throttles_like_aws_at(10.0)
+    }
+
+    /// The same in a region that allows so many reads of a stream a second.
+    pub fn throttles_like_aws_at(self, log_reads: f64) -> Fake {
+        self.change(|inner, now| inner.faults.buckets(log_reads, now))
+    }
+
+    /// Requests and answers are counted and not kept: for many of them.
+    pub fn keeps_no_records(self) -> Fake {
+        self.change(|inner, _| inner.keeps_records = false)
     }
 
     /// Real milliseconds that each answer takes, by seed.
@@ -518,7 +569,7 @@ impl Fake {
 impl Fake {
     /// `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.door.port)
+        format!("http://127.0.0.1:{}", self.door.as_ref().expect("it has a door for others").port)
     }
 
     /// The variables with which a client finds the fake. No region.
@@ -589,7 +640,7 @@ impl Fake {
 impl Fake {
     /// Waits until a client that has ended is gone from here too: everything that it had sent has then had its effect.
     pub fn settle(&self) {
-        self.door.wait_until_left();
+        self.door.iter().for_each(http::Door::wait_until_left);
     }
 
     /// What the doors bring requests to, for who looks at them all.
@@ -609,7 +660,12 @@ impl Fake {
 
     /// How many calls of an operation there were.
     pub fn count(&self, operation: &str) -> usize {
-        self.core.lock().records.iter().filter(|it| it.request.operation == operation).count()
+        self.core.lock().counts.get(operation).map_or(0, |it| *it as usize)
+    }
+
+    /// How many calls of each operation there were.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        self.core.lock().counts.clone().into_iter().collect()
     }
 
     /// The bodies of an operation's calls.
