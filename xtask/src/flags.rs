@@ -40,8 +40,8 @@ Examples:
 const RUN_MORE: &str = "\
 Exit codes: the task's own; 2 refused, nothing was written; 124 timed out;
 125 docker, AWS or this tool failed, ECS never started it or killed it,
-or another one holds the exclusive place; 129, 130, 143 ended by SIGHUP,
-SIGINT, SIGTERM; 0 for --detach.";
+or another one holds the exclusive place; 129, 130, 131, 143 ended by
+SIGHUP, SIGINT, SIGQUIT, SIGTERM; 0 for --detach.";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -122,7 +122,7 @@ Examples:
 
 const ATTACH_HELP: &str = "\
 Exit codes: the task's own, as `run` would have had; 125 where ECS has forgotten how it ended (about an
-hour after); 129, 130, 143 for a signal, which leaves the ECS task as it is.";
+hour after); 129, 130, 131, 143 for a signal, which leaves the ECS task as it is.";
 
 const EXEC_EXAMPLES: &str = "\
 Examples:
@@ -134,7 +134,7 @@ Examples:
 const EXEC_MORE: &str = "\
 With a terminal on stdin and stdout the session has it; ~. behind Enter ends it. Otherwise stdin
 and stdout arrive as they are. Exit codes: the command's own; 2 refused; 125 AWS or this tool
-failed, or the session told no code; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM.";
+failed, or the session told no code; 129, 130, 131, 143 ended by SIGHUP, SIGINT, SIGQUIT, SIGTERM.";
 
 /// Runs an application's one-off jobs on AWS ECS
 #[derive(Debug, Parser)]

@@ -92,6 +92,8 @@ pub enum Fact {
     Printed,
     /// The read of the last [`Action::ReadLog`] has waited for its turn, and is sent now.
     LogSent,
+    /// It was throttled, which says nothing of this log: it waits for its turn once more.
+    LogPutBack,
     /// Reading the log failed.
     LogFailed { cause: String, trouble: Trouble },
     /// CloudWatch Logs no longer takes the token: one lives for 24 hours.
@@ -100,7 +102,7 @@ pub enum Fact {
     StopAccepted,
     /// StopTask failed.
     StopFailed { cause: String, trouble: Trouble },
-    /// This process got a signal, by number: 1, 2 or 15.
+    /// This process got a signal, by number: 1, 2, 3 or 15.
     Signal(u8),
     /// Another of many has failed, and this one is not wanted any more.
     OtherFailed,
@@ -330,6 +332,7 @@ impl Follow {
                 self.grown(now);
             }
             Fact::LogSent => self.log_sent(now),
+            Fact::LogPutBack => self.log_queued = Some(now),
             Fact::LogMissing(message) => self.log_missing(&message, now),
             Fact::LogFailed { cause, trouble } => self.log_failed(cause, trouble, now, &mut actions),
             Fact::LogTokenExpired(cause) => self.token_expired(cause, now, &mut actions),
@@ -519,6 +522,10 @@ impl Follow {
     ) {
         self.log_in_flight = false;
         let put_off = std::mem::take(&mut self.put_off);
+        if self.log_faults.n > 0 {
+            // How it was meanwhile nobody knows: the end has the usual time to be seen from here on.
+            self.grown_at = Some(now);
+        }
         if let Some(since) = self.log_faults.end() {
             let message = format!("the output can be read again, after {}", words(now.saturating_sub(since)));
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
@@ -697,7 +704,11 @@ impl Follow {
             return;
         }
         self.ours = Some(OurDoing::Signal(signal));
-        let name = if signal == 2 { "SIGINT" } else { "SIGTERM" };
+        let name = match signal {
+            2 => "SIGINT",
+            3 => "SIGQUIT",
+            _ => "SIGTERM",
+        };
         if !self.target.of_many {
             let message = format!("{name}: stopping the ECS task; the same signal again leaves it as it is");
             actions.push(Action::Tell(Event::Warning { message, hint: None }));

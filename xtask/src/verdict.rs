@@ -39,6 +39,7 @@ impl OurDoing {
             OTHER_FAILED => Some(OurDoing::OtherFailed),
             _ => match reason.strip_prefix(INTERRUPTED)? {
                 "SIGINT" => Some(OurDoing::Signal(2)),
+                "SIGQUIT" => Some(OurDoing::Signal(3)),
                 "SIGTERM" => Some(OurDoing::Signal(15)),
                 _ => None,
             },
@@ -270,6 +271,7 @@ mod tests {
             (OurDoing::TimedOut, "15m"),
             (OurDoing::StartTimedOut, "10m"),
             (OurDoing::Signal(2), "SIGINT"),
+            (OurDoing::Signal(3), "SIGQUIT"),
             (OurDoing::Signal(15), "SIGTERM"),
             (OurDoing::OtherFailed, ""),
         ] {

@@ -1,7 +1,7 @@
 //! RunTask, so that one run starts at most one ECS task and none is started without its ARN being told. A call without an answer is
 //! repeated with the same client token, for which ECS gives the first call's ECS task again.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -25,7 +25,7 @@ use crate::ui::{Ui, console_url};
 /// How long faults that pass are met with another attempt.
 pub(super) const PATIENCE: Duration = Duration::from_secs(180);
 /// A call without an answer is not repeated later than this: ECS keeps its token for an hour after the ECS task's end, and then the same
-/// call starts a second one. By the clock on the wall, which goes on while a laptop sleeps.
+/// call starts a second one. By the clock on the wall too, which goes on while a laptop sleeps.
 const TOKEN_LIFE: Duration = Duration::from_secs(50 * 60);
 /// Refusals that a moment heals: how often they are tried again.
 const PASSING_REFUSALS: u32 = 5;
@@ -119,9 +119,9 @@ impl Launch<'_> {
         let mut refusals = 0;
         let mut pause = Launch::FIRST_PAUSE;
         request["clientToken"] = json!(client_token()?);
-        let mut token_since = SystemTime::now();
+        let mut token_since = Stamp::now();
         loop {
-            let age = token_since.elapsed().unwrap_or_default().mul_f64(self.aws.speed);
+            let age = token_since.age().mul_f64(self.aws.speed);
             if self.unanswered && age > TOKEN_LIFE {
                 let error = Error::failed(format!(
                     "cannot start `{}` in `{}`: RunTask was not answered, and it is too late to repeat it",
@@ -151,7 +151,7 @@ impl Launch<'_> {
                     refusals += 1;
                     self.bear_failures(&failures, refusals)?;
                     request["clientToken"] = json!(client_token()?);
-                    token_since = SystemTime::now();
+                    token_since = Stamp::now();
                 }
                 // Nobody else has this token: what holds it is what an earlier call of ours started.
                 Ok(Launched::Conflict(arns)) => {

@@ -139,6 +139,8 @@ struct Engine {
     left: Vec<(u32, String)>,
     perhaps: Vec<u32>,
     n_signals: u32,
+    /// ECS had no room for all: why, until it is told for how many.
+    no_room: Option<String>,
 }
 
 impl Engine {
@@ -176,6 +178,7 @@ impl Engine {
             left: Vec::new(),
             perhaps: Vec::new(),
             n_signals: 0,
+            no_room: None,
             shared: Arc::new(shared),
         }
     }
@@ -254,6 +257,11 @@ impl Engine {
             && let Some(shard) = self.fleet.next(now)
         {
             self.launch(shard);
+        }
+        if self.launching.is_empty()
+            && let Some(why) = self.no_room.take()
+        {
+            self.say.no_room(self.fleet.busy(), &why);
         }
         self.shared.gate.set_others(self.fleet.others());
         while self.n_stops < STOPS && !self.stops.is_empty() && self.shared.gate.may_stop() {
@@ -397,6 +405,7 @@ impl Engine {
                 if first {
                     self.say.reads_are_slow(self.read_rate.per_second());
                 }
+                self.fact(shard, Fact::LogPutBack);
                 return;
             }
         }
@@ -431,9 +440,8 @@ impl Engine {
                 self.follow(shard, running.task, true, signal);
             }
             Ok(Settled::NoRoom(why)) => {
-                let room = self.fleet.no_room(shard, self.now());
-                if room.is_some() {
-                    self.say.no_room(&why);
+                if self.fleet.no_room(shard, self.now()) {
+                    self.no_room = Some(why);
                 }
             }
             // Nobody else's place is asked for.

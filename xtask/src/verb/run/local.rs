@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result, exit};
 use crate::model::{Ending, ImageChoice, Outcome, ResolvedTask, Runner, Timings};
-use crate::stage::local::Locked;
+use crate::stage::local::{Holder, Locked};
 use crate::stage::{local, publish};
 use crate::tools::git;
 use crate::tools::signals::Signals;
@@ -13,8 +13,8 @@ impl Run<'_> {
     /// Runs a process or a container to its end.
     pub(super) async fn on_this_machine(&self, task: &ResolvedTask, signals: &mut Signals) -> Result<Ending> {
         // Held until the task has ended.
-        let _lock = match task.exclusive {
-            true => match local::lock(&self.cx.root, task, &self.run_id, &logs::now().to_string())? {
+        let lock = match task.exclusive {
+            true => match local::lock(&self.cx, task, &self.run_id, &logs::now().to_string()).await? {
                 Locked::Ours(lock) => Some(lock),
                 Locked::Held(holder) => return Ok(self.timed(self.already_running(task, &holder))),
             },
@@ -24,6 +24,7 @@ impl Run<'_> {
             id: self.run_id.clone(),
             commit: git::commit(&self.cx.sh, &self.cx.root).await,
             json: self.json,
+            lock,
             grace: local::GRACE,
         };
         let ending = match task.runner.value {
@@ -37,14 +38,17 @@ impl Run<'_> {
         Ok(self.timed(ending))
     }
 
-    /// Another process of this machine runs it.
-    fn already_running(&self, task: &ResolvedTask, holder: &str) -> Ending {
+    /// Another process or container of this machine runs it.
+    fn already_running(&self, task: &ResolvedTask, holder: &Holder) -> Ending {
         Ending {
             outcome: Outcome::AlreadyRunning,
             exit_code: exit::FAILED,
             run_id: self.run_id.clone(),
-            explanation: Some(format!("`{}` runs already in `{}`: {holder}", task.task, task.environment.value)),
-            hint: Some("wait for its end and run again".to_owned()),
+            explanation: Some(format!(
+                "`{}` runs already in `{}`: {}",
+                task.task, task.environment.value, holder.words
+            )),
+            hint: Some(holder.hint.clone()),
             ..Ending::default()
         }
     }

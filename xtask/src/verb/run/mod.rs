@@ -8,8 +8,9 @@ mod local;
 mod prepare;
 mod shards;
 
-use std::time::Instant;
+use tokio::time::Instant;
 
+use crate::aws::Aws;
 use crate::cx::{Cx, TasksFile};
 use crate::error::{Error, Result, exit};
 use crate::event::Event;
@@ -21,7 +22,8 @@ use crate::ui::Ui;
 use crate::verb::changed;
 use prepare::Prepared;
 
-/// Runs the task and returns the exit code. What goes wrong before the task's own end is an error, for the caller to show.
+/// Runs the task and returns the exit code. What goes wrong before the task's own end is an error, for the caller to show. `aws`: the
+/// caller's clients, in place of those that tasks.toml and the environment lead to.
 pub async fn run(
     file: &TasksFile,
     flags: &flags::Run,
@@ -29,10 +31,11 @@ pub async fn run(
     run_id: &str,
     ui: &Ui,
     signals: &mut Signals,
+    aws: Option<Aws>,
 ) -> Result<u8> {
     let cx = Cx::new(file, ui.clone())?;
     let json = everywhere.format == Format::Json;
-    let run = Run { cx, flags, everywhere, run_id: run_id.to_owned(), json, start: Instant::now() };
+    let run = Run { cx, flags, everywhere, run_id: run_id.to_owned(), json, aws, start: Instant::now() };
     let task = run.resolve(&file.config()?)?;
     if let Some(mut ending) = changed::skipped(&run.cx, flags, run_id, signals).await? {
         ending.timings.total = Some(run.start.elapsed().as_secs_f64());
@@ -59,6 +62,7 @@ struct Run<'a> {
     everywhere: &'a Everywhere,
     run_id: String,
     json: bool,
+    aws: Option<Aws>,
     start: Instant,
 }
 

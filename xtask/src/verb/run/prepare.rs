@@ -141,7 +141,10 @@ impl Run<'_> {
             return Ok(Prepared::Machine(Box::new(task)));
         }
         let guard = reach::guard_endpoint(&task.environment, &task.settings)?;
-        let aws = reach::connect(&task.settings, &self.cx.ui).await?;
+        let aws = match &self.aws {
+            Some(aws) => aws.clone(),
+            None => reach::connect(&task.settings, &self.cx.ui).await?,
+        };
         let guard = guard.into_iter().collect();
         let (plan, surveyed) = Box::pin(self.survey_and_plan(&aws, &task, guard, signals)).await?;
         self.cx.ui.emit(Event::Planned {
