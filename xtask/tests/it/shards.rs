@@ -283,7 +283,7 @@ fn with_room_for_half_the_rest_waits() {
     let ran = test.run("run backfill -e staging").code(0);
     each_once(&fake, 0..8);
     let text = ran.stderr_text();
-    assert_eq!(text.matches("ECS has no room for so many at a time").count(), 1, "{text}");
+    assert_eq!(text.matches("no room for more than 4 at a time").count(), 1, "{text}");
     assert!(text.contains("; what does not fit waits for the end of others\n"), "{text}");
 }
 

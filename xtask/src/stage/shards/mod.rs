@@ -7,6 +7,7 @@
 mod calls;
 pub mod gate;
 mod say;
+pub mod stop;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
