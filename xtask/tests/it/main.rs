@@ -54,4 +54,5 @@ mod refusals;
 mod screens;
 mod secrets;
 mod shards;
+mod streams;
 mod tidy;

@@ -188,7 +188,10 @@ impl Core {
     pub fn act(&self, exchange: &Exchange) -> Act {
         let now = self.clock.now();
         let request = &exchange.request;
-        let expired = memory::is_expired(request, &self.lock().state.keys, now).then_some(Fault::ExpiredToken);
+        let (expired, caller) = {
+            let state = &self.lock().state;
+            (memory::is_expired(request, &state.keys, now).then_some(Fault::ExpiredToken), state.caller_arn())
+        };
         let fault = expired.as_ref().or(exchange.fault.as_ref());
         let acts = fault.is_none_or(Fault::acts);
         let answer = match &self.behind {
@@ -208,7 +211,6 @@ impl Core {
                 wire::answer(request.service, reply)
             }
         };
-        let caller = self.lock().state.caller_arn();
         let refusal = fault.and_then(|it| it.refusal(request.service, &request.operation, &caller));
         if let Some(refusal) = refusal {
             return Act::Answer(refusal.answer(request.service));
@@ -373,7 +375,11 @@ impl Fake {
 
     /// The same, the clock so much faster than real time.
     pub fn with_speed(speed: f64) -> Fake {
-        let core = Fake::closed(speed, None);
+        Fake::made(speed, None)
+    }
+
+    fn made(speed: f64, behind: Option<Behind>) -> Fake {
+        let core = Fake::closed(speed, behind);
         let door = Some(http::Door::open(Arc::clone(&core)));
         Fake { core, door }
     }
