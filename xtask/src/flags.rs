@@ -291,6 +291,12 @@ pub struct Run {
     /// The commit or branch that --if-changed compares with, from where this one branched off
     #[arg(long, value_name = "REF", requires = "if_changed")]
     pub base: Option<String>,
+    /// Only these shards of a task with `shards`: 3, or 3,7,9-12 (can be repeated)
+    #[arg(long = "shard", value_name = "N", value_delimiter = ',', value_parser = parse_shards)]
+    pub shards: Vec<(u32, u32)>,
+    /// Run all shards, also after one has failed
+    #[arg(long)]
+    pub keep_going: bool,
     /// At the end draw how long each part took
     #[arg(long)]
     pub timings: bool,
@@ -511,6 +517,8 @@ impl Run {
             timeout: self.timeout.map(|it| Sourced::new(it, Origin::Flag("--timeout"))),
             task_definition: flag("--task-definition", &self.task_definition),
             arguments: self.arguments.clone(),
+            shards: self.shards.clone(),
+            keep_going: self.keep_going,
             ci: variable("CI").is_some_and(|it| !matches!(it.as_str(), "" | "0" | "false")),
         }
     }
@@ -540,6 +548,16 @@ fn as_text(wrong: values::Wrong) -> String {
         Some(hint) => format!("{}: {hint}", wrong.message),
         None => wrong.message,
     }
+}
+
+/// A shard, or the first and the last of some.
+fn parse_shards(text: &str) -> Result<(u32, u32), String> {
+    let number = |it: &str| it.trim().parse::<u32>().ok();
+    let range = match text.split_once('-') {
+        Some((first, last)) => number(first).zip(number(last)),
+        None => number(text).map(|it| (it, it)),
+    };
+    range.filter(|it| it.0 <= it.1).ok_or_else(|| "expected numbers from 0: 3, or 3,7,9-12".to_owned())
 }
 
 fn parse_glob(text: &str) -> Result<String, String> {

@@ -26,6 +26,7 @@ mod random;
 pub mod resolve;
 pub mod retention;
 pub mod session;
+pub mod shards;
 pub mod stage;
 pub mod tools;
 pub mod ui;

@@ -20,6 +20,7 @@ fn target() -> Target {
         on_interrupt: OnInterrupt::Stop,
         launched_here: true,
         attended: false,
+        of_many: false,
     }
 }
 

@@ -5,6 +5,7 @@
 //! that a full pipe or Ctrl-S never stops what runs on the async side: signals and deadlines.
 
 mod bars;
+mod board;
 mod github;
 mod human;
 mod json;
@@ -25,7 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::model::Timestamp;
+use crate::model::{Shard, Timestamp};
 use github::Github;
 use human::{Human, Looks};
 use json::Json;
@@ -106,8 +107,31 @@ pub struct Ui {
     /// Bounds the task's output that is read but not written.
     unwritten: Arc<Semaphore>,
     begun: Instant,
-    task: Option<Arc<str>>,
+    of: Of,
     can_ask: bool,
+}
+
+/// What an event is of.
+#[derive(Debug, Clone, Default)]
+struct Of {
+    task: Option<Arc<str>>,
+    shard: Option<Shard>,
+}
+
+impl Of {
+    #[cfg(test)]
+    fn named(task: &str) -> Of {
+        Of { task: Some(Arc::from(task)), shard: None }
+    }
+
+    fn task(&self) -> Option<&str> {
+        self.task.as_deref()
+    }
+
+    /// `[3/16] ` in front of what is said of a shard.
+    fn prefix(&self) -> String {
+        self.shard.map(|it| format!("[{it}] ")).unwrap_or_default()
+    }
 }
 
 impl Ui {
@@ -182,24 +206,29 @@ impl Ui {
 
     fn on(way: Way, task: Option<String>, begun: Instant, can_ask: bool) -> Ui {
         let unwritten = Arc::new(Semaphore::new(UNWRITTEN as usize));
-        Ui { way, unwritten, begun, task: task.map(Arc::from), can_ask }
+        Ui { way, unwritten, begun, of: Of { task: task.map(Arc::from), shard: None }, can_ask }
     }
 
     /// The same for another task: its events carry that name.
     pub fn for_task(&self, task: &str) -> Ui {
-        Ui { task: Some(Arc::from(task)), ..self.clone() }
+        Ui { of: Of { task: Some(Arc::from(task)), shard: None }, ..self.clone() }
+    }
+
+    /// The same for a shard of the task: its events carry the number.
+    pub fn for_shard(&self, shard: Shard) -> Ui {
+        Ui { of: Of { shard: Some(shard), ..self.of.clone() }, ..self.clone() }
     }
 
     /// Tells that something happened. Never waits. For lines of output there is [`Ui::log`].
     pub fn emit(&self, event: Event) {
-        self.send(Message::Event { task: self.task.clone(), event: Box::new(event), at: self.now() });
+        self.send(Message::Event { of: self.of.clone(), event: Box::new(event), at: self.now() });
     }
 
     /// Prints lines of the task, in order. Waits while too much is read and not written: a caller that stays here stops reading
     /// more. Dropped before it is ready, nothing of the lines is printed.
     pub async fn log(&self, lines: Vec<Event>) {
         let permit = self.permit(lines.iter().map(size_of_line).sum()).await;
-        self.send(Message::Log { task: self.task.clone(), lines, at: self.now(), permit });
+        self.send(Message::Log { of: self.of.clone(), lines, at: self.now(), permit });
     }
 
     /// Writes bytes of the task as they are, in order. Waits like [`Ui::log`].
@@ -216,7 +245,7 @@ impl Ui {
 
     /// Shows what failed.
     pub fn error(&self, error: &Error) {
-        self.send(Message::Error { task: self.task.clone(), error: Box::new(error.clone()), at: self.now() });
+        self.send(Message::Error { of: self.of.clone(), error: Box::new(error.clone()), at: self.now() });
     }
 
     /// Writes a command's own result to stdout as it is.

@@ -18,7 +18,7 @@ use crate::ui::github::Github;
 use crate::ui::human::Human;
 use crate::ui::json::Json;
 use crate::ui::output::{Output, Piece};
-use crate::ui::{Moment, Stream};
+use crate::ui::{Moment, Of, Stream};
 
 /// Bytes that are collected before they are written, while there are more messages.
 const BATCH: usize = 256 * 1024;
@@ -30,13 +30,13 @@ const WOULD_BLOCK: Duration = Duration::from_millis(10);
 /// What the rest of the program sends.
 pub(super) enum Message {
     /// Something happened.
-    Event { task: Option<Arc<str>>, event: Box<Event>, at: Moment },
+    Event { of: Of, event: Box<Event>, at: Moment },
     /// Lines of the task. The permit is for their size; it goes back when they are written.
-    Log { task: Option<Arc<str>>, lines: Vec<Event>, at: Moment, permit: Option<OwnedSemaphorePermit> },
+    Log { of: Of, lines: Vec<Event>, at: Moment, permit: Option<OwnedSemaphorePermit> },
     /// Bytes of the task as they are, for stdout or stderr. The permit as above.
     Raw { stream: Stream, bytes: Vec<u8>, permit: Option<OwnedSemaphorePermit> },
     /// Something failed.
-    Error { task: Option<Arc<str>>, error: Box<Error>, at: Moment },
+    Error { of: Of, error: Box<Error>, at: Moment },
     /// A command's own result.
     Print(String),
     /// A detail.
@@ -64,19 +64,19 @@ pub(super) enum Printer {
 }
 
 impl Printer {
-    fn event(&mut self, task: Option<&str>, event: &Event, at: Moment, out: &mut Output) {
+    fn event(&mut self, of: &Of, event: &Event, at: Moment, out: &mut Output) {
         match self {
-            Printer::Human(human) => human.event(task, event, at, out),
-            Printer::Json(json, _) => json.event(task, event, at, out),
-            Printer::Github(github) => github.event(task, event, at, out),
+            Printer::Human(human) => human.event(of, event, at, out),
+            Printer::Json(json, _) => json.event(of, event, at, out),
+            Printer::Github(github) => github.event(of, event, at, out),
         }
     }
 
-    fn error(&mut self, task: Option<&str>, error: &Error, at: Moment, out: &mut Output) {
+    fn error(&mut self, of: &Of, error: &Error, at: Moment, out: &mut Output) {
         match self {
             Printer::Human(human) => human.error(error, out),
-            Printer::Json(json, _) => json.error(task, error, at, out),
-            Printer::Github(github) => github.error(task, error, out),
+            Printer::Json(json, _) => json.error(of, error, at, out),
+            Printer::Github(github) => github.error(of, error, out),
         }
     }
 
@@ -236,10 +236,10 @@ impl Batch {
     fn take(&mut self, message: Message, printer: &mut Printer) {
         let out = &mut self.out;
         match message {
-            Message::Event { task, event, at } => printer.event(task.as_deref(), &event, at, out),
-            Message::Log { task, lines, at, permit } => {
+            Message::Event { of, event, at } => printer.event(&of, &event, at, out),
+            Message::Log { of, lines, at, permit } => {
                 for line in &lines {
-                    printer.event(task.as_deref(), line, at, out);
+                    printer.event(&of, line, at, out);
                 }
                 self.permits.extend(permit);
             }
@@ -250,7 +250,7 @@ impl Batch {
                 }
                 self.permits.extend(permit);
             }
-            Message::Error { task, error, at } => printer.error(task.as_deref(), &error, at, out),
+            Message::Error { of, error, at } => printer.error(&of, &error, at, out),
             Message::Print(text) => printer.human().print(&text, out),
             Message::Note(text) => printer.human().note(&text, out),
             Message::Mask(values) => {

@@ -52,4 +52,5 @@ mod real_schema;
 mod refusals;
 mod screens;
 mod secrets;
+mod shards;
 mod tidy;

@@ -104,6 +104,7 @@ impl Case {
             rebuild: false,
             exclusive: false,
             once: false,
+            shards: None,
             settings,
             warnings: Vec::new(),
         };

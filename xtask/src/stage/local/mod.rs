@@ -258,6 +258,7 @@ fn judge(task: &ResolvedTask, run: &Run, thing: &str, ended: Ended, cause: Optio
         stopped_reason: None,
         container_reason: None,
         log: None,
+        shards: None,
         explanation,
         hint,
         timings: Timings { run: Some(since.elapsed().as_secs_f64()), ..Timings::default() },

@@ -188,10 +188,7 @@ impl Core {
     pub fn act(&self, exchange: &Exchange) -> Act {
         let now = self.clock.now();
         let request = &exchange.request;
-        let (expired, caller) = {
-            let state = &self.lock().state;
-            (memory::is_expired(request, &state.keys, now).then_some(Fault::ExpiredToken), state.caller_arn())
-        };
+        let expired = memory::is_expired(request, &self.lock().state.keys, now).then_some(Fault::ExpiredToken);
         let fault = expired.as_ref().or(exchange.fault.as_ref());
         let acts = fault.is_none_or(Fault::acts);
         let answer = match &self.behind {
@@ -211,6 +208,7 @@ impl Core {
                 wire::answer(request.service, reply)
             }
         };
+        let caller = self.lock().state.caller_arn();
         let refusal = fault.and_then(|it| it.refusal(request.service, &request.operation, &caller));
         if let Some(refusal) = refusal {
             return Act::Answer(refusal.answer(request.service));
@@ -368,16 +366,14 @@ impl Fake {
 
     /// In front of another's AWS, which answers instead, in real time; only the faults are the fake's.
     pub fn before(url: &str) -> Fake {
-        Fake::made(1.0, Some(Behind::new(url)))
+        let core = Fake::closed(1.0, Some(Behind::new(url)));
+        let door = Some(http::Door::open(Arc::clone(&core)));
+        Fake { core, door }
     }
 
     /// The same, the clock so much faster than real time.
     pub fn with_speed(speed: f64) -> Fake {
-        Fake::made(speed, None)
-    }
-
-    fn made(speed: f64, behind: Option<Behind>) -> Fake {
-        let core = Fake::closed(speed, behind);
+        let core = Fake::closed(speed, None);
         let door = Some(http::Door::open(Arc::clone(&core)));
         Fake { core, door }
     }
