@@ -8,7 +8,7 @@ use anstyle::Style;
 use crate::error::{Error, Problem};
 use crate::event::{BuildStep, Event};
 use crate::follow::words;
-use crate::model::{Ending, LogEnd, Outcome, PlanLine, Runner};
+use crate::model::{Ending, LogEnd, LogEvent, Outcome, PlanLine, Runner};
 use crate::ui::output::Output;
 use crate::ui::render;
 use crate::ui::status::Status;
@@ -165,6 +165,14 @@ impl Human {
                 self.finished(task, ending, out);
             }
         }
+    }
+
+    /// Shows lines of the task: what `event` does with each, for very many.
+    pub(super) fn lines(&mut self, lines: &[LogEvent], out: &mut Output) {
+        if self.looks.stdout_is_terminal && !lines.is_empty() {
+            self.make_room(out);
+        }
+        out.stdout_lines(lines.iter().map(|it| it.message.as_str()));
     }
 
     /// Shows an error of a stage or of tasks.toml.

@@ -25,7 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::model::Timestamp;
+use crate::model::{LogEvent, Timestamp};
 use github::Github;
 use human::{Human, Looks};
 use json::Json;
@@ -200,6 +200,13 @@ impl Ui {
     pub async fn log(&self, lines: Vec<Event>) {
         let permit = self.permit(lines.iter().map(size_of_line).sum()).await;
         self.send(Message::Log { task: self.task.clone(), lines, at: self.now(), permit });
+    }
+
+    /// The same for lines of a container as CloudWatch Logs keeps them: no event is made of each where none is shown.
+    pub async fn lines(&self, container: &str, lines: Vec<LogEvent>) {
+        let permit = self.permit(lines.iter().map(|it| it.message.len() + 64).sum()).await;
+        let (task, container) = (self.task.clone(), container.to_owned());
+        self.send(Message::Lines { task, container, lines, at: self.now(), permit });
     }
 
     /// Writes bytes of the task as they are, in order. Waits like [`Ui::log`].

@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::error::Error;
 use crate::event::Event;
+use crate::model::LogEvent;
 use crate::ui::github::Github;
 use crate::ui::human::Human;
 use crate::ui::json::Json;
@@ -35,6 +36,8 @@ pub(super) enum Message {
     Log { task: Option<Arc<str>>, lines: Vec<Event>, at: Moment, permit: Option<OwnedSemaphorePermit> },
     /// Bytes of the task as they are, for stdout or stderr. The permit as above.
     Raw { stream: Stream, bytes: Vec<u8>, permit: Option<OwnedSemaphorePermit> },
+    /// The same, as CloudWatch Logs has them.
+    Lines { task: Option<Arc<str>>, container: String, lines: Vec<LogEvent>, at: Moment, permit: Option<OwnedSemaphorePermit> },
     /// Something failed.
     Error { task: Option<Arc<str>>, error: Box<Error>, at: Moment },
     /// A command's own result.
@@ -69,6 +72,15 @@ impl Printer {
             Printer::Human(human) => human.event(task, event, at, out),
             Printer::Json(json, _) => json.event(task, event, at, out),
             Printer::Github(github) => github.event(task, event, at, out),
+        }
+    }
+
+    fn lines(&mut self, task: Option<&str>, container: &str, lines: Vec<LogEvent>, at: Moment, out: &mut Output) {
+        if let Printer::Human(human) = self {
+            return human.lines(&lines, out);
+        }
+        for LogEvent { message, timestamp } in lines {
+            self.event(task, &Event::Log { message, timestamp, container: container.to_owned() }, at, out);
         }
     }
 
@@ -241,6 +253,10 @@ impl Batch {
                 for line in &lines {
                     printer.event(task.as_deref(), line, at, out);
                 }
+                self.permits.extend(permit);
+            }
+            Message::Lines { task, container, lines, at, permit } => {
+                printer.lines(task.as_deref(), &container, lines, at, out);
                 self.permits.extend(permit);
             }
             Message::Raw { stream, bytes, permit } => {
