@@ -21,6 +21,7 @@ pub mod permissions;
 pub mod plan;
 pub mod resolve;
 pub mod retention;
+pub mod retry;
 pub mod session;
 pub mod stage;
 pub mod tools;

@@ -284,11 +284,23 @@ pub struct Settings {
     pub build_args: BTreeMap<String, Sourced<String>>,
 }
 
+/// Which endings are tried again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RetryOn {
+    /// The capacity was taken away: Spot, or the host.
+    #[default]
+    Spot,
+    /// Nothing of it ever ran.
+    NeverStarted,
+    /// Every end but success and what a person ended.
+    Any,
+}
+
 /// `retry = { on, attempts }`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
-    /// `spot`, `never-started` or `any`.
-    pub on: String,
+    /// Which endings are tried again.
+    pub on: RetryOn,
     /// How often at most, the first included.
     pub attempts: u32,
 }
@@ -730,6 +742,38 @@ impl LogEnd {
 impl Serialize for LogEnd {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+/// How one of several attempts ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    /// Its ECS task, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_arn: Option<String>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the exit code would have been.
+    pub exit_code: u8,
+    /// ECS's stop code, verbatim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_code: Option<String>,
+    /// ECS's reason, or in a sentence what happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Attempt {
+    /// Of the ending that the run would have had.
+    pub fn of(ending: &Ending) -> Attempt {
+        let reason = ending.container_reason.as_ref().or(ending.stopped_reason.as_ref());
+        Attempt {
+            task_arn: ending.task_arn.clone(),
+            outcome: ending.outcome,
+            exit_code: ending.exit_code,
+            stop_code: ending.stop_code.clone(),
+            reason: reason.or(ending.explanation.as_ref()).cloned(),
+        }
     }
 }
 
