@@ -111,6 +111,16 @@ impl Attempts {
         self.made.iter().filter_map(|it| it.task_arn.clone()).collect()
     }
 
+    /// The one that ended last.
+    pub fn last(&self) -> Option<&Attempt> {
+        self.made.last()
+    }
+
+    /// All that were made.
+    pub fn all(self) -> Vec<Attempt> {
+        self.made
+    }
+
     /// All that were made. Empty where there was only one: the ending itself tells of it.
     pub fn history(self) -> Vec<Attempt> {
         if self.made.len() > 1 { self.made } else { Vec::new() }
@@ -130,7 +140,8 @@ mod tests {
         use OurDoing::{Signal, StartTimedOut, TimedOut};
         use RetryOn::{Any, NeverStarted, Spot};
         let user = Some("UserInitiated");
-        let table: [(Outcome, Option<&str>, Option<OurDoing>, &[RetryOn]); 20] = [
+        type Row = (Outcome, Option<&'static str>, Option<OurDoing>, &'static [RetryOn]);
+        let table: [Row; 20] = [
             (Outcome::Stopped, Some("SpotInterruption"), None, &[Spot, Any]),
             (Outcome::Stopped, Some("TerminationNotice"), None, &[Spot, Any]),
             (Outcome::Stopped, Some("InfrastructureHealth"), None, &[Spot, Any]),

@@ -61,15 +61,17 @@ pub struct Order<'a> {
     pub stop_run: &'a str,
     /// Where at most one may run at a time: what is wanted, and what was seen there.
     pub single: Option<(Wish, Look)>,
+    /// The ECS tasks of this run's attempts before: they are over, and none of them is the one to start.
+    pub former: Vec<String>,
 }
 
 /// Starts the ECS task.
 pub async fn launch(aws: &Aws, ui: &Ui, order: Order<'_>, signals: &mut Signals) -> Result<Settled> {
-    let Order { plan, definition, cluster, stop_run, single } = order;
+    let Order { plan, definition, cluster, stop_run, single, former } = order;
     let mut request = plan.run_task.clone();
     request["taskDefinition"] = json!(definition.arn);
     let mut launch =
-        Launch { aws, ui, plan, cluster, stop_run, signals, signal: None, unanswered: false, first_sent: None };
+        Launch { aws, ui, plan, cluster, stop_run, signals, signal: None, unanswered: false, first_sent: None, former };
     let settled = match single {
         Some((wish, look)) => Box::pin(exclusive::claim(&mut launch, &mut request, &wish, look)).await?,
         None => {
@@ -100,6 +102,8 @@ pub(super) struct Launch<'a> {
     pub unanswered: bool,
     /// The first RunTask of this process. What was created before is not its doing, whatever run id it has.
     first_sent: Option<Stamp>,
+    /// See [`Order::former`].
+    pub former: Vec<String>,
 }
 
 impl Launch<'_> {
@@ -276,15 +280,17 @@ impl Launch<'_> {
             self.stop_run
         ));
         let Launch { aws, plan, cluster, first_sent, .. } = *self;
+        let former = self.former.clone();
+        let is_ours = |it: &EcsTask| !former.contains(&it.arn) && is_ours(it, aws, plan, first_sent);
         tokio::select! {
-            found = started(aws, plan, cluster, first_sent) => found,
+            found = started(aws, plan, cluster, is_ours) => found,
             _ = self.signals.next() => Search::Unlisted,
         }
     }
 
     /// Whether an ECS task was started by this run, in this process.
     fn is_ours(&self, task: &EcsTask) -> bool {
-        is_ours(task, self.aws, self.plan, self.first_sent)
+        !self.former.contains(&task.arn) && is_ours(task, self.aws, self.plan, self.first_sent)
     }
 
     fn refused(&self, failures: &[Failure]) -> Error {
@@ -292,7 +298,9 @@ impl Launch<'_> {
             format!("cannot start `{}` in `{}`: {}", self.plan.task, self.plan.environment, reasons(failures));
         let mut problem = Problem::new(message);
         problem.hint = failures.iter().find_map(|it| hints::of_reason(&it.reason));
-        problem.failed().done("the task definition is registered, no ECS task was started")
+        let mut error = problem.failed().done("the task definition is registered, no ECS task was started");
+        error.no_room = !failures.is_empty() && failures.iter().all(|it| is_passing(&it.reason));
+        error
     }
 
     /// Says what may have been started. After a call without an answer ECS is asked, and what it lists is stopped.
@@ -334,7 +342,7 @@ enum Search {
 }
 
 /// The ECS task of this run, looked for among those of the family, running and stopped: a list may lag behind.
-async fn started(aws: &Aws, plan: &Plan, cluster: &str, first_sent: Option<Stamp>) -> Search {
+async fn started(aws: &Aws, plan: &Plan, cluster: &str, is_ours: impl Fn(&EcsTask) -> bool) -> Search {
     let family = plan.definition.get("family").and_then(Value::as_str).unwrap_or_default();
     let mut search = Search::Unlisted;
     for _ in 0..5 {
@@ -348,7 +356,7 @@ async fn started(aws: &Aws, plan: &Plan, cluster: &str, first_sent: Option<Stamp
         for arns in arns.chunks(100) {
             let described = aws.describe_tasks(cluster, arns).await;
             whole &= described.is_ok();
-            let ours = known(described.unwrap_or_default()).find(|it| is_ours(it, aws, plan, first_sent));
+            let ours = known(described.unwrap_or_default()).find(&is_ours);
             if let Some(ours) = ours {
                 return Search::Found(Box::new(ours));
             }

@@ -33,6 +33,7 @@ mod harness_tests;
 mod host;
 mod iam;
 mod local;
+mod needs;
 mod policy;
 mod publish;
 mod readme;

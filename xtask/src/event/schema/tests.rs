@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::config::schema::validator;
 use crate::event::{BuildStep, Event};
-use crate::model::{Ending, LogEnd, Outcome, PlanLine, Runner, Timestamp, Timings};
+use crate::model::{Attempt, Ending, LogEnd, Outcome, PlanLine, Runner, TaskEnd, Timestamp, Timings};
 
 /// Each kind of event with everything that it can have, and with nothing that it can lack. No `..Default`: a new field does not
 /// compile here until it is in the table too.
@@ -22,6 +22,14 @@ fn events() -> Vec<(Event, Event)> {
         stop: value,
         total: value,
     };
+    let attempt = Attempt {
+        task_arn: some("a"),
+        outcome: Outcome::Stopped,
+        exit_code: 125,
+        stop_code: some("c"),
+        reason: some("r"),
+    };
+    let end = TaskEnd { task: text("t"), outcome: Some(Outcome::Failed), exit_code: Some(1), seconds: Some(0.5) };
     let full = Ending {
         outcome: Outcome::Failed,
         exit_code: 255,
@@ -35,6 +43,8 @@ fn events() -> Vec<(Event, Event)> {
         log: Some(LogEnd::Complete),
         explanation: some("e"),
         hint: some("h"),
+        attempts: vec![attempt.clone(), Attempt::default()],
+        tasks: vec![end, TaskEnd::default()],
         timings: timings(Some(0.5)),
     };
     let bare = Ending {
@@ -50,6 +60,8 @@ fn events() -> Vec<(Event, Event)> {
         log: None,
         explanation: None,
         hint: None,
+        attempts: Vec::new(),
+        tasks: Vec::new(),
         timings: timings(None),
     };
     let resolved =
@@ -64,12 +76,24 @@ fn events() -> Vec<(Event, Event)> {
         (
             Event::Planned {
                 dry_run: true,
+                more: false,
+                needs: vec![text("n")],
+                skipped: vec![text("s")],
                 lines: vec![line],
                 register_task_definition: Some(json!({})),
                 run_task: Some(json!({})),
             },
-            Event::Planned { dry_run: false, lines: Vec::new(), register_task_definition: None, run_task: None },
+            Event::Planned {
+                dry_run: false,
+                more: true,
+                needs: Vec::new(),
+                skipped: Vec::new(),
+                lines: Vec::new(),
+                register_task_definition: None,
+                run_task: None,
+            },
         ),
+        same(Event::Turn { number: 1, of: 2 }),
         same(building),
         same(pushed),
         same(registered),
@@ -92,6 +116,7 @@ fn events() -> Vec<(Event, Event)> {
             Event::Status { status: text("RUNNING"), detail: None },
         ),
         same(log),
+        same(Event::Retrying { attempt: 2, of: 3, pause: 5.5, last: attempt }),
         (Event::Warning { message: text("m"), hint: some("h") }, Event::Warning { message: text("m"), hint: None }),
         (Event::Finished(Box::new(full)), Event::Finished(Box::new(bare))),
         (
@@ -113,16 +138,18 @@ fn place(event: &Event) -> usize {
     match event {
         Event::Resolved { .. } => 0,
         Event::Planned { .. } => 1,
-        Event::Building { .. } => 2,
-        Event::Pushed { .. } => 3,
-        Event::Registered { .. } => 4,
-        Event::Launched { .. } => 5,
-        Event::Attached { .. } => 6,
-        Event::Status { .. } => 7,
-        Event::Log { .. } => 8,
-        Event::Warning { .. } => 9,
-        Event::Finished(_) => 10,
-        Event::Error { .. } => 11,
+        Event::Turn { .. } => 2,
+        Event::Building { .. } => 3,
+        Event::Pushed { .. } => 4,
+        Event::Registered { .. } => 5,
+        Event::Launched { .. } => 6,
+        Event::Attached { .. } => 7,
+        Event::Status { .. } => 8,
+        Event::Log { .. } => 9,
+        Event::Retrying { .. } => 10,
+        Event::Warning { .. } => 11,
+        Event::Finished(_) => 12,
+        Event::Error { .. } => 13,
     }
 }
 

@@ -23,7 +23,7 @@ use crate::tools::{Ended, Signals, signals};
 
 pub use docker::docker;
 pub use host::host;
-pub use lock::{Locked, lock};
+pub use lock::{Lock, Locked, lock};
 
 /// How long a task may take to end after it was asked to: ECS's own default.
 pub const GRACE: Duration = Duration::from_secs(30);
@@ -248,16 +248,10 @@ fn judge(task: &ResolvedTask, run: &Run, thing: &str, ended: Ended, cause: Optio
         outcome,
         exit_code,
         run_id: run.id.clone(),
-        task_arn: None,
-        task_definition: None,
-        image: None,
-        stop_code: None,
-        stopped_reason: None,
-        container_reason: None,
-        log: None,
         explanation,
         hint,
         timings: Timings { run: Some(since.elapsed().as_secs_f64()), ..Timings::default() },
+        ..Ending::default()
     }
 }
 
