@@ -397,6 +397,8 @@ pub(super) fn task_end(end: &TaskEnd) -> String {
 pub(super) fn attempt_end(attempt: &Attempt) -> String {
     let mut text = outcome_in_words(attempt.outcome, attempt.exit_code);
     match (&attempt.stop_code, &attempt.reason) {
+        // That it ended by itself is what success is.
+        _ if attempt.outcome == Outcome::Succeeded => {}
         (Some(code), Some(reason)) => text.push_str(&format!("; {code}: {reason}")),
         (Some(one), None) | (None, Some(one)) => text.push_str(&format!("; {one}")),
         (None, None) => {}

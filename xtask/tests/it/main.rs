@@ -47,6 +47,7 @@ mod real_policy;
 mod real_publish;
 mod real_schema;
 mod refusals;
+mod retry;
 mod screens;
 mod secrets;
 mod tidy;
