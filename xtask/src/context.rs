@@ -3,6 +3,7 @@
 //! Follows BuildKit where the two builders differ, because it never sees less than the classic one: with more in the hash than a build
 //! uses, an image is at worst built once too often.
 
+pub mod cache;
 pub mod ignore;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::error::{Error, Problem, Result};
 use crate::fingerprint::{self, Content, Digest, Entry, Inputs, Kind};
 use crate::model::ImageSpec;
+use cache::{Cache, Learnt, Stamp};
 use ignore::{Matched, Rules};
 
 /// How many threads read files. More do not help on the disks that people have.
@@ -62,6 +64,8 @@ pub enum FoundKind {
     File {
         /// Its owner may execute it.
         executable: bool,
+        /// For the cache of digests.
+        stamp: Stamp,
     },
     /// A symbolic link.
     Symlink,
@@ -120,9 +124,16 @@ pub fn locate(root: &Path, spec: &ImageSpec) -> Result<Located> {
     Ok(Located { folder, dockerfile, ignore_file, needs_buildkit })
 }
 
-/// Reads everything that a build of the image could see. Blocks; ends early, with an error that nobody reads, once `cancelled` is set.
-pub fn read(root: &Path, spec: &ImageSpec, cancelled: &AtomicBool) -> Result<Contents> {
+/// Reads everything that a build of the image could see, but for what `store` knows of it: see [`cache`]. Blocks; ends early, with an
+/// error that nobody reads, once `cancelled` is set.
+pub fn read(root: &Path, spec: &ImageSpec, store: Option<&Path>, cancelled: &AtomicBool) -> Result<Contents> {
+    read_by(root, spec, &|folder| Cache::open(store, folder), cancelled)
+}
+
+fn read_by(root: &Path, spec: &ImageSpec, open: &dyn Fn(&Path) -> Cache, cancelled: &AtomicBool) -> Result<Contents> {
     let located = locate(root, spec)?;
+    // Before anything is looked at: it holds the time of that.
+    let cache = open(&located.folder);
     let rules_text = match &located.ignore_file {
         Some(file) => Some(fs::read(file).map_err(|it| unreadable(file, &it))?),
         None => None,
@@ -130,15 +141,16 @@ pub fn read(root: &Path, spec: &ImageSpec, cancelled: &AtomicBool) -> Result<Con
     let rules = rules(&located, rules_text.as_deref().unwrap_or_default())?;
     let found = walk(&located.folder, &rules, cancelled)?;
     let warnings = warnings(spec, &located.folder, &found);
-    let context = digest(&located.folder, &found, cancelled)?;
+    let context = digest(&located.folder, &found, &cache, cancelled)?;
 
     let mut named_contexts = BTreeMap::new();
     for (name, folder) in local_named_contexts(spec) {
         let folder = root.join(folder);
         let folder = fs::canonicalize(&folder).map_err(|it| unreadable(&folder, &it))?;
         // Its own .dockerignore applies in newer versions of BuildKit only, so everything counts.
+        let cache = open(&folder);
         let found = walk(&folder, &Rules::default(), cancelled)?;
-        named_contexts.insert(name, digest(&folder, &found, cancelled)?);
+        named_contexts.insert(name, digest(&folder, &found, &cache, cancelled)?);
     }
 
     let dockerfile = fs::read(&located.dockerfile).map_err(|it| unreadable(&located.dockerfile, &it))?;
@@ -211,7 +223,7 @@ impl Walk<'_> {
                     FoundKind::Symlink
                 } else if kind.is_file() {
                     let metadata = entry.metadata().map_err(|it| unreadable(&entry.path(), &it))?;
-                    FoundKind::File { executable: is_executable(&metadata) }
+                    FoundKind::File { executable: is_executable(&metadata), stamp: Stamp::of(&metadata) }
                 } else {
                     FoundKind::Special
                 };
@@ -222,26 +234,35 @@ impl Walk<'_> {
     }
 }
 
-/// The digest of what was found, every file read once, by several threads.
-fn digest(folder: &Path, found: &[Found], cancelled: &AtomicBool) -> Result<Digest> {
+/// What one thread has read.
+#[derive(Default)]
+struct Seen {
+    entries: Vec<Entry>,
+    learnt: Vec<Learnt>,
+    /// Inodes of files that the cache knew.
+    known: Vec<u64>,
+}
+
+/// The digest of what was found, every file that the cache does not know read once, by several threads.
+fn digest(folder: &Path, found: &[Found], cache: &Cache, cancelled: &AtomicBool) -> Result<Digest> {
     let next = AtomicUsize::new(0);
-    let entries = Mutex::new(Vec::with_capacity(found.len()));
+    let all = Mutex::new(Seen::default());
     let failure = Mutex::new(None);
     let work = || {
         let mut buffer = vec![0; 256 * 1024];
-        let mut mine = Vec::new();
+        let mut mine = Seen::default();
         while let Some(it) = found.get(next.fetch_add(1, Ordering::Relaxed)) {
-            match entry(folder, it, &mut buffer, cancelled) {
-                Ok(entry) => mine.push(entry),
-                Err(error) => {
-                    failure.lock().expect("no reader panics").get_or_insert(error);
-                    // The others need not read on.
-                    next.store(found.len(), Ordering::Relaxed);
-                    return;
-                }
+            if let Err(error) = entry(folder, it, cache, &mut mine, &mut buffer, cancelled) {
+                failure.lock().expect("no reader panics").get_or_insert(error);
+                // The others need not read on.
+                next.store(found.len(), Ordering::Relaxed);
+                return;
             }
         }
-        entries.lock().expect("no reader panics").append(&mut mine);
+        let mut all = all.lock().expect("no reader panics");
+        all.entries.append(&mut mine.entries);
+        all.learnt.append(&mut mine.learnt);
+        all.known.append(&mut mine.known);
     };
     let n_readers = std::thread::available_parallelism().map_or(1, usize::from).min(READERS).min(found.len());
     std::thread::scope(|scope| {
@@ -250,37 +271,67 @@ fn digest(folder: &Path, found: &[Found], cancelled: &AtomicBool) -> Result<Dige
         }
         work();
     });
-    match failure.into_inner().expect("no reader panics") {
-        Some(error) => Err(error),
-        None => Ok(fingerprint::of_tree(&entries.into_inner().expect("no reader panics"))),
+    if let Some(error) = failure.into_inner().expect("no reader panics") {
+        return Err(error);
     }
+    let Seen { entries, learnt, known } = all.into_inner().expect("no reader panics");
+    cache.save(learnt, known);
+    Ok(fingerprint::of_tree(&entries))
 }
 
-fn entry(folder: &Path, found: &Found, buffer: &mut [u8], cancelled: &AtomicBool) -> Result<Entry> {
-    let path = folder.join(&found.path);
-    let kind = match found.kind {
+fn entry(
+    folder: &Path,
+    found: &Found,
+    cache: &Cache,
+    seen: &mut Seen,
+    buffer: &mut [u8],
+    cancelled: &AtomicBool,
+) -> Result<()> {
+    let kind = match &found.kind {
         FoundKind::Directory => Kind::Directory,
         FoundKind::Special => Kind::Special,
         FoundKind::Symlink => {
+            let path = folder.join(&found.path);
             let target = fs::read_link(&path).map_err(|it| unreadable(&path, &it))?;
             Kind::Symlink(target.into_os_string().as_bytes().to_vec())
         }
-        FoundKind::File { executable } => {
-            let mut content = Content::new();
-            let mut file = File::open(&path).map_err(|it| unreadable(&path, &it))?;
-            loop {
-                stop_if(cancelled)?;
-                match file.read(buffer) {
-                    Ok(0) => break,
-                    Ok(n) => content.update(&buffer[..n]),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(unreadable(&path, &error)),
+        FoundKind::File { executable, stamp } => {
+            let content = match cache.get(stamp) {
+                Some(digest) => {
+                    seen.known.push(stamp.inode);
+                    digest
                 }
-            }
-            Kind::File { executable, content: content.finish() }
+                None => {
+                    let path = folder.join(&found.path);
+                    let (digest, after) = content(&path, buffer, cancelled)?.map_err(|it| unreadable(&path, &it))?;
+                    seen.learnt.extend(cache.learn(*stamp, after, digest));
+                    digest
+                }
+            };
+            Kind::File { executable: *executable, content }
         }
     };
-    Ok(Entry { path: found.path.as_os_str().as_bytes().to_vec(), kind })
+    seen.entries.push(Entry { path: found.path.as_os_str().as_bytes().to_vec(), kind });
+    Ok(())
+}
+
+/// The digest of a file's bytes, and what its inode said after they were read. The outer error is that of being given up.
+fn content(path: &Path, buffer: &mut [u8], cancelled: &AtomicBool) -> Result<io::Result<(Digest, Stamp)>> {
+    let mut content = Content::new();
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) => return Ok(Err(error)),
+    };
+    loop {
+        stop_if(cancelled)?;
+        match file.read(buffer) {
+            Ok(0) => break,
+            Ok(n) => content.update(&buffer[..n]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(file.metadata().map(|it| (content.finish(), Stamp::of(&it))))
 }
 
 /// Git's rule: the owner's bit. Others differ by umask from one checkout to the next.

@@ -27,6 +27,8 @@ pub mod exit {
     pub const HANGUP: u8 = 129;
     /// Ended by SIGINT.
     pub const INTERRUPTED: u8 = 130;
+    /// Ended by SIGQUIT.
+    pub const QUIT: u8 = 131;
     /// Ended by SIGTERM.
     pub const TERMINATED: u8 = 143;
 }

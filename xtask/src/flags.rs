@@ -45,8 +45,8 @@ flag for the named task alone; with --detach that one alone is left running.
 
 Exit codes: the task's own; 2 refused, nothing was written; 124 timed out;
 125 docker, AWS or this tool failed, ECS never started it or killed it,
-or another one holds the exclusive place; 129, 130, 143 ended by SIGHUP,
-SIGINT, SIGTERM; 0 for --detach.";
+or another one holds the exclusive place; 129, 130, 131, 143 ended by
+SIGHUP, SIGINT, SIGQUIT, SIGTERM; 0 for --detach.";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -127,7 +127,7 @@ Examples:
 
 const ATTACH_HELP: &str = "\
 Exit codes: the task's own, as `run` would have had; 125 where ECS has forgotten how it ended (about an
-hour after); 129, 130, 143 for a signal, which leaves the ECS task as it is.";
+hour after); 129, 130, 131, 143 for a signal, which leaves the ECS task as it is.";
 
 const EXEC_EXAMPLES: &str = "\
 Examples:
@@ -139,7 +139,7 @@ Examples:
 const EXEC_MORE: &str = "\
 With a terminal on stdin and stdout the session has it; ~. behind Enter ends it. Otherwise stdin
 and stdout arrive as they are. Exit codes: the command's own; 2 refused; 125 AWS or this tool
-failed, or the session told no code; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM.";
+failed, or the session told no code; 129, 130, 131, 143 ended by SIGHUP, SIGINT, SIGQUIT, SIGTERM.";
 
 /// Runs an application's one-off jobs on AWS ECS
 #[derive(Debug, Parser)]
@@ -299,6 +299,12 @@ pub struct Run {
     /// The commit or branch that --if-changed compares with, from where this one branched off
     #[arg(long, value_name = "REF", requires = "if_changed")]
     pub base: Option<String>,
+    /// Only these shards of a task with `shards`: 3, or 3,7,9-12 (can be repeated)
+    #[arg(long = "shard", value_name = "N", value_delimiter = ',', value_parser = parse_shards)]
+    pub shards: Vec<(u32, u32)>,
+    /// Run all shards, also after one has failed
+    #[arg(long)]
+    pub keep_going: bool,
     /// At the end draw how long each part took
     #[arg(long)]
     pub timings: bool,
@@ -534,6 +540,8 @@ impl Run {
             timeout: self.timeout.map(|it| Sourced::new(it, Origin::Flag("--timeout"))),
             task_definition: flag("--task-definition", &self.task_definition),
             arguments: self.arguments.clone(),
+            shards: self.shards.clone(),
+            keep_going: self.keep_going,
             ci: variable("CI").is_some_and(|it| !matches!(it.as_str(), "" | "0" | "false")),
         }
     }
@@ -563,6 +571,16 @@ fn as_text(wrong: values::Wrong) -> String {
         Some(hint) => format!("{}: {hint}", wrong.message),
         None => wrong.message,
     }
+}
+
+/// A shard, or the first and the last of some.
+fn parse_shards(text: &str) -> Result<(u32, u32), String> {
+    let number = |it: &str| it.trim().parse::<u32>().ok();
+    let range = match text.split_once('-') {
+        Some((first, last)) => number(first).zip(number(last)),
+        None => number(text).map(|it| (it, it)),
+    };
+    range.filter(|it| it.0 <= it.1).ok_or_else(|| "expected numbers from 0: 3, or 3,7,9-12".to_owned())
 }
 
 fn parse_glob(text: &str) -> Result<String, String> {

@@ -23,6 +23,7 @@ pub mod resolve;
 pub mod retention;
 pub mod retry;
 pub mod session;
+pub mod shards;
 pub mod stage;
 pub mod tools;
 pub mod ui;

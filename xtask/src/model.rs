@@ -3,6 +3,7 @@
 
 mod ecs_task;
 mod ending;
+mod shards;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 pub use ecs_task::{EcsContainer, EcsTask, ExecAgent, Overridden};
 pub use ending::{Attempt, Ending, LogEnd, Outcome, TaskEnd, Timings};
+pub use shards::{Shard, ShardCounts, ShardEnd, Shards, ShardsEnd, ranges};
 
 // ---------------------------------------------------------------------------------------------------------------- places
 
@@ -371,6 +373,9 @@ pub struct Selection {
     pub task_definition: Option<Sourced<String>>,
     /// Appended to the command, each one argument.
     pub arguments: Vec<String>,
+    /// First and last of each range of `--shard`; none: all.
+    pub shards: Vec<(u32, u32)>,
+    pub keep_going: bool,
     /// Whether the variable CI is set and not empty, `0` or `false`.
     pub ci: bool,
 }
@@ -425,6 +430,8 @@ pub struct ResolvedTask {
     pub exclusive: bool,
     /// `--once`.
     pub once: bool,
+    /// Where tasks.toml says `shards`.
+    pub shards: Option<Shards>,
     /// Every layered key after the merge, for what only one runner needs (`docker_args`, the ECS keys, sizes, tags).
     pub settings: Settings,
     /// Things that are worth a warning before anything runs.
@@ -599,6 +606,8 @@ pub struct Plan {
     pub on_interrupt: OnInterrupt,
     /// Of an interactive task: the ECS task waits, and the command runs in a session.
     pub console: Option<Console>,
+    /// Many ECS tasks: `run_task` is the first one's request.
+    pub shards: Option<Shards>,
     /// The plan as it is shown, each value with its origin.
     pub lines: Vec<PlanLine>,
     /// Worth knowing before it runs.

@@ -1,7 +1,7 @@
 //! AWS's clock, by the header Date of its answers: the one clock that all callers share. Not this machine's, which may be wrong.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::interceptors::context::{
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 use aws_smithy_types::date_time::{DateTime, Format};
+use tokio::time::Instant;
 
 use crate::exclusive::Moment;
 use crate::model::Timestamp;
@@ -28,6 +29,11 @@ impl Stamp {
     /// Now.
     pub fn now() -> Stamp {
         Stamp { steady: Instant::now(), wall: SystemTime::now() }
+    }
+
+    /// The most time that can have passed since.
+    pub fn age(self) -> Duration {
+        Duration::from_millis(u64::try_from(self.until(Stamp::now()).1).unwrap_or_default())
     }
 
     /// The least and the most time from this to a later one, in milliseconds.

@@ -58,6 +58,8 @@ pub struct AwsOptions {
 #[derive(Debug, Clone)]
 pub struct Aws {
     config: SdkConfig,
+    /// The configuration is the caller's, not loaded here.
+    given: bool,
     options: AwsOptions,
     trace: Option<trace::Trace>,
     /// The region in use.
@@ -79,7 +81,6 @@ impl Aws {
     ///
     /// Fails, as a refusal, when no region is known.
     pub async fn connect(options: AwsOptions) -> Result<Aws, Error> {
-        let kept = options.clone();
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
         if let Some(profile) = &options.profile {
             loader = loader.profile_name(&profile.value);
@@ -90,7 +91,16 @@ impl Aws {
         if let Some(endpoint_url) = &options.endpoint_url {
             loader = loader.endpoint_url(&endpoint_url.value);
         }
-        let config = loader.load().await;
+        Aws::on(loader.load().await, options, false)
+    }
+
+    /// The same on a configuration that the caller has: its credentials, its HTTP client, its time. Timeouts and retries are ours.
+    pub fn with_config(config: SdkConfig, options: AwsOptions) -> Result<Aws, Error> {
+        Aws::on(config, options, true)
+    }
+
+    fn on(config: SdkConfig, options: AwsOptions, given: bool) -> Result<Aws, Error> {
+        let kept = options.clone();
         let region = match (options.region, config.region()) {
             (Some(region), _) => region,
             (None, Some(region)) => Sourced::new(region.to_string(), Origin::AwsConfig),
@@ -124,6 +134,7 @@ impl Aws {
             logs: aws_sdk_cloudwatchlogs::Client::from_conf(traced!(logs, trace).build()),
             sts: aws_sdk_sts::Client::from_conf(traced!(sts, trace).build()),
             config,
+            given,
             options: kept,
             trace,
             region,
@@ -154,6 +165,11 @@ impl Aws {
 
     /// The same with credentials from their source: files that somebody has renewed are read again.
     pub async fn renewed(&self) -> Result<Aws, Error> {
+        if self.given {
+            let nothing_kept = aws_config::identity::IdentityCache::lazy().build();
+            let config = self.config.to_builder().identity_cache(nothing_kept).build();
+            return Aws::with_config(config, self.options.clone());
+        }
         Aws::connect(self.options.clone()).await
     }
 

@@ -444,10 +444,6 @@ impl Drive<'_> {
 
     fn on_terminal(&mut self, signal: TerminalSignal) -> Vec<Action> {
         match signal {
-            TerminalSignal::Quit => {
-                self.end = Some(End::Signal(3));
-                Vec::new()
-            }
             TerminalSignal::Suspend => self.suspend(),
             // Whoever stopped this program has set the terminal to what it was.
             TerminalSignal::Continued => self.back(),

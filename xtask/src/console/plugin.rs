@@ -79,7 +79,7 @@ pub(super) async fn session(aws: &Aws, ui: &Ui, request: &Request<'_>, signals: 
                 });
             }
             // The terminal has sent it to the plugin as well, which passes it on.
-            signal = signals.next() => if signal != signals::INTERRUPT {
+            signal = signals.next() => if !matches!(signal, signals::INTERRUPT | signals::QUIT) {
                 end.get_or_insert(End::Signal(signal));
                 process.send(signal);
             },

@@ -9,17 +9,17 @@ use crate::error::ErrorKind;
 use crate::model::{Origin, Sourced, Span};
 
 /// A folder of its own, removed at the end.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Folder {
+    pub fn new(name: &str) -> Folder {
         let folder = std::env::temp_dir().join(format!("xtask-context-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         Folder(folder)
     }
 
-    fn write(&self, path: &str, text: &str) -> &Folder {
+    pub fn write(&self, path: &str, text: &str) -> &Folder {
         let path = self.0.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -33,14 +33,14 @@ impl Drop for Folder {
     }
 }
 
-fn sourced(value: &str, start: usize) -> Sourced<String> {
+pub(super) fn sourced(value: &str, start: usize) -> Sourced<String> {
     Sourced::new(
         value.to_owned(),
         Origin::File { key: "images.app.x".to_owned(), span: Span { start, end: start + value.len() } },
     )
 }
 
-fn spec(context: &str) -> ImageSpec {
+pub(super) fn spec(context: &str) -> ImageSpec {
     ImageSpec {
         name: "app".to_owned(),
         context: sourced(context, 10),
@@ -58,11 +58,11 @@ fn spec(context: &str) -> ImageSpec {
 }
 
 fn tag(root: &Path, spec: &ImageSpec) -> String {
-    let contents = read(root, spec, &AtomicBool::new(false)).unwrap();
+    let contents = read(root, spec, None, &AtomicBool::new(false)).unwrap();
     fingerprint::tag(&contents.inputs, "linux/amd64")
 }
 
-fn mode(path: &Path, mode: u32) {
+pub(super) fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
@@ -184,7 +184,7 @@ fn what_is_missing_or_cannot_be_used_is_told_at_its_place() {
         (with("app"), format!("the Dockerfile of image `app`, {}/app, is not a file", root.display()), Some(30)),
         (spec("bad"), format!("line 2 of {}/bad/.dockerignore is not a pattern: `[`", root.display()), None),
     ] {
-        let error = read(root, &spec, &AtomicBool::new(false)).unwrap_err();
+        let error = read(root, &spec, None, &AtomicBool::new(false)).unwrap_err();
         assert_eq!((error.to_string(), error.kind), (message, ErrorKind::Refused));
         let problem = &error.problems[0];
         assert_eq!(problem.span.map(|it| it.start), start, "{error}");
@@ -197,15 +197,15 @@ fn a_file_that_cannot_be_read_is_named() {
     let folder = Folder::new("unreadable");
     folder.write("Dockerfile", "").write("secret", "");
     // Root can read everything but a file that is gone: that is the other way to fail while reading.
-    let gone = [Found { path: "gone".into(), kind: FoundKind::File { executable: false } }];
-    let error = digest(&folder.0, &gone, &AtomicBool::new(false)).unwrap_err();
+    let gone = [Found { path: "gone".into(), kind: FoundKind::File { executable: false, stamp: Stamp::default() } }];
+    let error = digest(&folder.0, &gone, &Cache::open(None, &folder.0), &AtomicBool::new(false)).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!("cannot read {}/gone for the build context: no such file or folder", folder.0.display())
     );
     mode(&folder.0.join("secret"), 0);
     if File::open(folder.0.join("secret")).is_err() {
-        let error = read(&folder.0, &spec("."), &AtomicBool::new(false)).unwrap_err();
+        let error = read(&folder.0, &spec("."), None, &AtomicBool::new(false)).unwrap_err();
         assert!(error.to_string().ends_with("secret for the build context: permission denied"), "{error}");
     }
 }
@@ -214,14 +214,14 @@ fn a_file_that_cannot_be_read_is_named() {
 fn reading_ends_when_it_is_given_up() {
     let folder = Folder::new("given-up");
     folder.write("Dockerfile", "");
-    assert!(read(&folder.0, &spec("."), &AtomicBool::new(true)).is_err());
+    assert!(read(&folder.0, &spec("."), None, &AtomicBool::new(true)).is_err());
 }
 
 #[test]
 fn a_repository_of_git_in_the_context_is_worth_a_warning() {
     let folder = Folder::new("git");
     folder.write("Dockerfile", "").write(".git/HEAD", "");
-    let warnings = |folder: &Folder| read(&folder.0, &spec("."), &AtomicBool::new(false)).unwrap().warnings;
+    let warnings = |folder: &Folder| read(&folder.0, &spec("."), None, &AtomicBool::new(false)).unwrap().warnings;
     assert_eq!(warnings(&folder).len(), 1);
     folder.write(".dockerignore", ".git\n");
     assert_eq!(warnings(&folder), [""; 0]);

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::model::ShardsEnd;
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -163,6 +165,9 @@ pub struct Ending {
     /// Whether the output is whole; absent where it was not read from CloudWatch Logs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<LogEnd>,
+    /// Of a run of many shards: how each ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shards: Option<Box<ShardsEnd>>,
     /// In one sentence: what happened where the outcome alone does not say it.
     #[serde(rename = "reason", skip_serializing_if = "Option::is_none")]
     pub explanation: Option<String>,

@@ -61,7 +61,7 @@ impl<'a> Driver<'a> {
             container: target.container.clone(),
             logs,
             stream: logs.map(|it| it.stream(&target.arn)).unwrap_or_default(),
-            clock: Clock { start: Instant::now(), speed: aws.speed },
+            clock: Clock::new(aws.speed),
         }
     }
 
@@ -106,21 +106,15 @@ impl<'a> Driver<'a> {
 
     async fn describe(&self) -> Fact {
         match self.client().describe_tasks(self.cluster, std::slice::from_ref(&self.arn)).await {
-            Ok(described) => match described.into_iter().next() {
-                Some((_, Described::Task(task))) => Fact::Described(task),
-                Some((_, Described::Missing(reason))) => Fact::Missing(reason),
-                None => Fact::Missing("MISSING".to_owned()),
-            },
+            Ok(described) => fact_of_description(described.into_iter().next().map(|it| it.1)),
             Err(error) => Fact::DescribeFailed { trouble: self.trouble(&error).await, cause: error.cause() },
         }
     }
 
     async fn read(&self, token: Option<String>, from: Option<Timestamp>) -> Fact {
         let group = self.logs.map(|it| it.group.as_str()).unwrap_or_default();
-        match self.client().log_page_from(group, &self.stream, token, from).await {
-            Ok(LogRead::Page(page)) => Fact::Page { events: page.events, next_token: page.next_token },
-            Ok(LogRead::Missing(message)) => Fact::LogMissing(message),
-            Err(error) if error.is("InvalidParameterException") => Fact::LogTokenExpired(error.cause()),
+        match fact_of_read(self.client().log_page_from(group, &self.stream, token, from).await) {
+            Ok(fact) => fact,
             Err(error) => Fact::LogFailed { trouble: self.trouble(&error).await, cause: error.cause() },
         }
     }
@@ -138,17 +132,41 @@ impl<'a> Driver<'a> {
             if let Ok(aws) = self.client().renewed().await {
                 self.aws.replace(for_following(aws, self.logs));
             }
-            return Trouble::Credentials;
         }
-        match error.effect {
-            Effect::Throttled => Trouble::Throttled,
-            _ if error.is_transient() => Trouble::Passing,
-            _ => Trouble::Refused,
-        }
+        trouble(error)
     }
 }
 
-fn for_following(aws: Aws, logs: Option<&LogLocation>) -> Aws {
+/// What DescribeTasks says of one ECS task.
+pub(super) fn fact_of_description(described: Option<Described>) -> Fact {
+    match described {
+        Some(Described::Task(task)) => Fact::Described(task),
+        Some(Described::Missing(reason)) => Fact::Missing(reason),
+        None => Fact::Missing("MISSING".to_owned()),
+    }
+}
+
+/// What a read of the log says.
+pub(super) fn fact_of_read(read: Result<LogRead, AwsError>) -> Result<Fact, AwsError> {
+    match read {
+        Ok(LogRead::Page(page)) => Ok(Fact::Page { events: page.events, next_token: page.next_token }),
+        Ok(LogRead::Missing(message)) => Ok(Fact::LogMissing(message)),
+        Err(error) if error.is("InvalidParameterException") => Ok(Fact::LogTokenExpired(error.cause())),
+        Err(error) => Err(error),
+    }
+}
+
+/// What kind of fault it is.
+pub(super) fn trouble(error: &AwsError) -> Trouble {
+    match error.effect {
+        _ if error.is_credentials() => Trouble::Credentials,
+        Effect::Throttled => Trouble::Throttled,
+        _ if error.is_transient() => Trouble::Passing,
+        _ => Trouble::Refused,
+    }
+}
+
+pub(super) fn for_following(aws: Aws, logs: Option<&LogLocation>) -> Aws {
     let aws = match logs {
         Some(logs) => aws.with_logs_region(&logs.region),
         None => aws,
@@ -168,22 +186,35 @@ async fn pending(call: &mut Call<'_>) -> Fact {
     }
 }
 
-fn line(event: LogEvent, container: &str) -> Event {
+pub(super) fn line(event: LogEvent, container: &str) -> Event {
     Event::Log { message: event.message, timestamp: event.timestamp, container: container.to_owned() }
 }
 
 /// Time since the start of following; faster than real time by `speed` on a loopback endpoint.
-struct Clock {
+#[derive(Debug, Clone)]
+pub struct Clock {
     start: Instant,
     speed: f64,
 }
 
 impl Clock {
-    fn now(&self) -> Duration {
+    /// Begins now.
+    pub fn new(speed: f64) -> Clock {
+        Clock { start: Instant::now(), speed }
+    }
+
+    /// How long a span of its time takes.
+    pub fn real(&self, span: Duration) -> Duration {
+        span.div_f64(self.speed)
+    }
+
+    /// Since the start.
+    pub fn now(&self) -> Duration {
         self.start.elapsed().mul_f64(self.speed)
     }
 
-    async fn sleep_until(&self, at: Duration) {
+    /// Sleeps until then.
+    pub async fn sleep_until(&self, at: Duration) {
         if at == Duration::MAX {
             std::future::pending::<()>().await;
         }

@@ -92,7 +92,9 @@ pub async fn fingerprint(root: &Path, spec: &ImageSpec, platforms: &[&str]) -> R
     let cancelled = CancelOnDrop(Arc::default());
     let (root, image, flag) = (root.to_path_buf(), spec.clone(), Arc::clone(&cancelled.0));
     // On a thread of its own, so that calls to AWS go on meanwhile.
-    let contents = tokio::task::spawn_blocking(move || context::read(&root, &image, &flag)).await;
+    let contents =
+        tokio::task::spawn_blocking(move || context::read(&root, &image, context::cache::store().as_deref(), &flag))
+            .await;
     let contents = contents.map_err(|it| Error::failed(format!("cannot read the build context: {it}")))??;
     let tag = |platform: &&str| ((*platform).to_owned(), fingerprint::tag(&contents.inputs, platform));
     Ok(ImageInputs { tags: platforms.iter().map(tag).collect(), warnings: contents.warnings })

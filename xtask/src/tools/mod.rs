@@ -13,14 +13,16 @@ pub mod terminal;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use xshell::Cmd;
 
@@ -178,11 +180,27 @@ pub fn our_stdout() -> Result<Stdio> {
     duplicate(io::stdout().as_fd(), "standard output")
 }
 
-fn duplicate(stream: std::os::fd::BorrowedFd<'_>, name: &str) -> Result<Stdio> {
+fn duplicate(stream: BorrowedFd<'_>, name: &str) -> Result<Stdio> {
     match stream.try_clone_to_owned() {
         Ok(owned) => Ok(Stdio::from(owned)),
         Err(error) => Err(Error::failed(format!("cannot hand {name} to a child process: {error}"))),
     }
+}
+
+/// Whether our standard output and our standard error are the same terminal, pipe or file.
+pub fn stdout_is_stderr() -> bool {
+    let same = |it: BorrowedFd<'_>| rustix::fs::fstat(it).ok().map(|it| (it.st_dev, it.st_ino));
+    let (stdout, stderr) = (same(io::stdout().as_fd()), same(io::stderr().as_fd()));
+    stdout.is_some() && stdout == stderr
+}
+
+/// A pipe with two ends to write into, for both streams of a child.
+pub fn pipe() -> Result<(pipe::Receiver, [Stdio; 2])> {
+    let made = io::pipe().and_then(|(reader, writer)| {
+        let first = Stdio::from(writer.try_clone()?);
+        Ok((pipe::Receiver::from_owned_fd(reader.into())?, [first, Stdio::from(writer)]))
+    });
+    made.map_err(|it| Error::failed(format!("cannot make a pipe for a child process: {it}")))
 }
 
 /// The streams of a child.
@@ -219,6 +237,11 @@ impl Process {
     /// Starts a command built with xshell: its program, arguments, folder and variables are kept. Cargo's variables are taken out,
     /// except where the command itself sets them.
     pub fn start(cmd: Cmd<'_>, io: Io, group: Group) -> Result<Process> {
+        Process::start_with(cmd, io, group, None)
+    }
+
+    /// The same; the child and what it starts hold `kept` open too, whatever becomes of this process.
+    pub fn start_with(cmd: Cmd<'_>, io: Io, group: Group, kept: Option<BorrowedFd<'_>>) -> Result<Process> {
         let mut command = std::process::Command::from(cmd);
         let explicit: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
         let variables: BTreeMap<_, _> = std::env::vars_os().collect();
@@ -238,13 +261,21 @@ impl Process {
         if group == Group::Own {
             command.process_group(0);
         }
-        match command.spawn() {
+        let kept = kept.map(Inherited::of).transpose()?;
+        let spawned = command.spawn();
+        drop(kept);
+        match spawned {
             Ok(child) => {
                 let id = child.id().and_then(|it| i32::try_from(it).ok()).and_then(Pid::from_raw);
                 Ok(Process { child, group, id, name: program })
             }
             Err(error) => Err(not_started(&program, folder.as_deref(), &error)),
         }
+    }
+
+    /// Its process id, which is its group's too where it has one of its own.
+    pub fn id(&self) -> Option<i32> {
+        self.id.map(|it| it.as_raw_nonzero().get())
     }
 
     /// The program as it was named.
@@ -272,6 +303,7 @@ impl Process {
         let signal = match signal {
             signals::HANGUP => Signal::HUP,
             signals::INTERRUPT => Signal::INT,
+            signals::QUIT => Signal::QUIT,
             signals::KILL => Signal::KILL,
             _ => Signal::TERM,
         };
@@ -347,6 +379,25 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.send_raw(Signal::KILL);
+    }
+}
+
+/// A file that the next child inherits. Not longer than its start takes: what else is started must not hold it.
+struct Inherited<'a>(BorrowedFd<'a>);
+
+impl Inherited<'_> {
+    fn of(file: BorrowedFd<'_>) -> Result<Inherited<'_>> {
+        match rustix::io::fcntl_setfd(file, FdFlags::empty()) {
+            Ok(()) => Ok(Inherited(file)),
+            Err(error) => Err(Error::failed(format!("cannot hand a lock to a child process: {error}"))),
+        }
+    }
+}
+
+impl Drop for Inherited<'_> {
+    fn drop(&mut self) {
+        // It went one way, so it goes the other.
+        let _ = rustix::io::fcntl_setfd(self.0, FdFlags::CLOEXEC);
     }
 }
 

@@ -1,6 +1,7 @@
-//! The signals that end a run: SIGHUP, SIGINT and SIGTERM, as something to wait for.
+//! The signals that end a run: SIGHUP, SIGINT, SIGQUIT and SIGTERM, as something to wait for.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::error::{Error, Result};
 
@@ -8,6 +9,8 @@ use crate::error::{Error, Result};
 pub const HANGUP: u8 = 1;
 /// SIGINT's number.
 pub const INTERRUPT: u8 = 2;
+/// SIGQUIT's number.
+pub const QUIT: u8 = 3;
 /// SIGKILL's number. Never received; sent to children that do not end.
 pub const KILL: u8 = 9;
 /// SIGTERM's number.
@@ -19,8 +22,13 @@ pub const TERMINATE: u8 = 15;
 pub struct Signals {
     hangup: Option<Signal>,
     interrupt: Option<Signal>,
+    quit: Option<Signal>,
     terminate: Option<Signal>,
+    relayed: Option<UnboundedReceiver<u8>>,
 }
+
+/// Passes signals on: what is sent arrives as [`Signals::next`].
+pub type Relay = UnboundedSender<u8>;
 
 impl Signals {
     /// Starts to listen. A signal that was ignored when this process started (`nohup`, a script's background job) stays ignored.
@@ -35,22 +43,32 @@ impl Signals {
         Ok(Signals {
             hangup: listen(HANGUP, SignalKind::hangup())?,
             interrupt: listen(INTERRUPT, SignalKind::interrupt())?,
+            quit: listen(QUIT, SignalKind::quit())?,
             terminate: listen(TERMINATE, SignalKind::terminate())?,
+            relayed: None,
         })
+    }
+
+    /// Listens to nothing but a relay: for one of many things that go on at once in this process.
+    pub fn relayed() -> (Relay, Signals) {
+        let (relay, relayed) = unbounded_channel();
+        (relay, Signals { hangup: None, interrupt: None, quit: None, terminate: None, relayed: Some(relayed) })
     }
 
     /// Listens to nothing.
     #[cfg(test)]
     pub(crate) fn deaf() -> Signals {
-        Signals { hangup: None, interrupt: None, terminate: None }
+        Signals { hangup: None, interrupt: None, quit: None, terminate: None, relayed: None }
     }
 
-    /// The next signal's number: 1, 2 or 15. Dropping the future loses none.
+    /// The next signal's number: 1, 2, 3 or 15. Dropping the future loses none.
     pub async fn next(&mut self) -> u8 {
         tokio::select! {
             () = received(&mut self.hangup) => HANGUP,
             () = received(&mut self.interrupt) => INTERRUPT,
+            () = received(&mut self.quit) => QUIT,
             () = received(&mut self.terminate) => TERMINATE,
+            signal = relayed(&mut self.relayed) => signal,
         }
     }
 }
@@ -64,8 +82,6 @@ pub enum TerminalSignal {
     Suspend,
     /// SIGCONT: it goes on after a pause.
     Continued,
-    /// SIGQUIT: end now, with the terminal as it was.
-    Quit,
 }
 
 /// Listens for them.
@@ -74,7 +90,6 @@ pub struct TerminalSignals {
     resized: Signal,
     suspend: Signal,
     continued: Signal,
-    quit: Signal,
 }
 
 impl TerminalSignals {
@@ -87,14 +102,12 @@ impl TerminalSignals {
             resized: listen(SignalKind::window_change())?,
             suspend: listen(raw(rustix::process::Signal::TSTP))?,
             continued: listen(raw(rustix::process::Signal::CONT))?,
-            quit: listen(SignalKind::quit())?,
         })
     }
 
     /// The next of them. Dropping the future loses none.
     pub async fn next(&mut self) -> TerminalSignal {
         tokio::select! {
-            Some(()) = self.quit.recv() => TerminalSignal::Quit,
             Some(()) = self.suspend.recv() => TerminalSignal::Suspend,
             Some(()) = self.continued.recv() => TerminalSignal::Continued,
             Some(()) = self.resized.recv() => TerminalSignal::Resized,
@@ -129,6 +142,17 @@ async fn received(signal: &mut Option<Signal>) {
     };
     if received.is_none() {
         std::future::pending::<()>().await;
+    }
+}
+
+async fn relayed(relayed: &mut Option<UnboundedReceiver<u8>>) -> u8 {
+    let signal = match relayed {
+        Some(relayed) => relayed.recv().await,
+        None => None,
+    };
+    match signal {
+        Some(signal) => signal,
+        None => std::future::pending().await,
     }
 }
 

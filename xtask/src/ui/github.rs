@@ -13,12 +13,12 @@ use std::path::PathBuf;
 use crate::error::{Error, ErrorKind};
 use crate::event::{BuildStep, Event};
 use crate::model::{Ending, Outcome, Runner};
-use crate::ui::Moment;
 use crate::ui::human::{self, Human, Looks};
 use crate::ui::json::error_events;
-use crate::ui::markdown::{code, fenced, prose, table, timeline};
+use crate::ui::markdown::{code, fenced, prose, shards, table, timeline};
 use crate::ui::output::Output;
 use crate::ui::text;
+use crate::ui::{Moment, Of};
 
 /// So many last lines of the output are in the summary of a failed run.
 const TAIL: usize = 20;
@@ -92,22 +92,28 @@ impl Github {
     }
 
     /// Shows an event.
-    pub(super) fn event(&mut self, task: Option<&str>, event: &Event, now: Moment, out: &mut Output) {
+    pub(super) fn event(&mut self, of: &Of, event: &Event, now: Moment, out: &mut Output) {
+        let task = of.task();
         self.turn_to(task);
         match event {
             Event::Log { message, .. } => {
                 self.guard(false, out);
-                self.remember_line(message);
-                self.human.event(task, event, now, out);
+                self.remember_line(&format!("{}{message}", of.prefix()));
+                self.human.event(of, event, now, out);
             }
             Event::Warning { message, hint } => {
-                self.human.event(task, event, now, out);
-                let command = annotation("warning", &[("title", self.title(task))], message, hint.as_deref());
+                self.human.event(of, event, now, out);
+                let command = annotation(
+                    "warning",
+                    &[("title", self.title(task))],
+                    &format!("{}{message}", of.prefix()),
+                    hint.as_deref(),
+                );
                 self.command(command, out);
             }
             Event::Error { .. } => {
                 self.before_error(out);
-                self.human.event(task, event, now, out);
+                self.human.event(of, event, now, out);
                 self.annotate_error(task, event, out);
             }
             Event::Building { image, step } => {
@@ -122,10 +128,19 @@ impl Github {
                 out.stderr(&format!("::group::{verb} {}\n", escape_data(image)));
                 self.group = true;
             }
+            // The whole run has the summary and the outputs.
+            Event::Launched { .. } if of.shard.is_some() => {
+                self.end_group(out);
+                self.human.event(of, event, now, out);
+                let run_id = self.told.run_id.clone();
+                self.output("run-id", run_id.as_deref(), out);
+                self.guard(false, out);
+            }
+            Event::Finished(_) if of.shard.is_some() => self.human.event(of, event, now, out),
             Event::Launched { task_arn, console_url, .. } => {
                 self.end_group(out);
                 self.told.console_url.clone_from(console_url);
-                self.human.event(task, event, now, out);
+                self.human.event(of, event, now, out);
                 let run_id = self.told.run_id.clone();
                 self.output("run-id", run_id.as_deref(), out);
                 self.output("task-arn", task_arn.as_deref(), out);
@@ -133,7 +148,7 @@ impl Github {
             }
             Event::Attached { task_arn, console_url, .. } => {
                 self.told.console_url.clone_from(console_url);
-                self.human.event(task, event, now, out);
+                self.human.event(of, event, now, out);
                 let run_id = self.told.run_id.clone();
                 self.output("run-id", run_id.as_deref(), out);
                 self.output("task-arn", Some(task_arn), out);
@@ -142,7 +157,7 @@ impl Github {
             Event::Finished(ending) => {
                 self.end_group(out);
                 self.end_guard(out);
-                self.human.event(task, event, now, out);
+                self.human.event(of, event, now, out);
                 let failed = !matches!(
                     ending.outcome,
                     Outcome::Succeeded | Outcome::Skipped | Outcome::Interrupted | Outcome::Detached
@@ -163,7 +178,7 @@ impl Github {
                     command: command.clone(),
                     ..Told::default()
                 };
-                self.human.event(task, event, now, out);
+                self.human.event(of, event, now, out);
             }
             Event::Planned { lines, .. } => {
                 let shown = |key: &str| {
@@ -171,21 +186,23 @@ impl Github {
                 };
                 self.told.places =
                     lines.iter().filter(|it| shown(&it.key)).map(|it| (it.key.clone(), it.value.clone())).collect();
-                self.human.event(task, event, now, out);
+                self.human.event(of, event, now, out);
             }
             Event::Pushed { .. }
             | Event::Registered { .. }
             | Event::Status { .. }
+            | Event::Shards { .. }
             | Event::Turn { .. }
             | Event::Retrying { .. } => {
                 self.end_group(out);
-                self.human.event(task, event, now, out);
+                self.human.event(of, event, now, out);
             }
         }
     }
 
     /// Shows an error, and annotates its places in tasks.toml.
-    pub(super) fn error(&mut self, task: Option<&str>, error: &Error, out: &mut Output) {
+    pub(super) fn error(&mut self, of: &Of, error: &Error, out: &mut Output) {
+        let task = of.task();
         self.turn_to(task);
         self.before_error(out);
         self.human.error(error, out);
@@ -363,6 +380,9 @@ impl Github {
             table(&mut text, &tasks.iter().map(|it| (it.0.as_str(), it.1.clone())).collect::<Vec<_>>());
         }
         timeline(&mut text, &ending.timings, now.wall);
+        if let Some(ends) = &ending.shards {
+            shards(&mut text, ends);
+        }
         self.errors(&mut text);
         if !good && !self.told.tail.is_empty() {
             let _ = write!(text, "The last lines of the output:\n\n");

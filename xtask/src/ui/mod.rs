@@ -5,6 +5,7 @@
 //! that a full pipe or Ctrl-S never stops what runs on the async side: signals and deadlines.
 
 mod bars;
+mod board;
 mod github;
 mod human;
 mod json;
@@ -17,21 +18,20 @@ mod status;
 mod text;
 mod worker;
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::model::Timestamp;
+use crate::model::{Shard, Timestamp};
 use github::Github;
 use human::{Human, Looks};
 use json::Json;
 use text::Paint;
-use worker::{Message, Printer, Streams};
+use worker::{Message, Printer, Streams, Way};
 
 pub use github::GithubFiles;
 pub use human::console_url;
@@ -52,6 +52,15 @@ pub enum Format {
     Human,
     /// Events as JSON, one a line.
     Json,
+}
+
+/// One of the two that a program writes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// stdout
+    Out,
+    /// stderr
+    Err,
 }
 
 /// How it is to be shown: flags and environment, read by the caller.
@@ -94,12 +103,35 @@ impl Moment {
 /// The way to the user. Cheap to clone; every clone writes to the same streams.
 #[derive(Debug, Clone)]
 pub struct Ui {
-    messages: Sender<Message>,
+    way: Way,
     /// Bounds the task's output that is read but not written.
     unwritten: Arc<Semaphore>,
     begun: Instant,
-    task: Option<Arc<str>>,
+    of: Of,
     can_ask: bool,
+}
+
+/// What an event is of.
+#[derive(Debug, Clone, Default)]
+struct Of {
+    task: Option<Arc<str>>,
+    shard: Option<Shard>,
+}
+
+impl Of {
+    #[cfg(test)]
+    fn named(task: &str) -> Of {
+        Of { task: Some(Arc::from(task)), shard: None }
+    }
+
+    fn task(&self) -> Option<&str> {
+        self.task.as_deref()
+    }
+
+    /// `[3/16] ` in front of what is said of a shard.
+    fn prefix(&self) -> String {
+        self.shard.map(|it| format!("[{it}] ")).unwrap_or_default()
+    }
 }
 
 impl Ui {
@@ -131,8 +163,37 @@ impl Ui {
         Ui::with(options, looks, streams, can_ask)
     }
 
+    /// Writes to these instead, at once and in the caller's own thread: they have to take everything without a wait. Nobody is there to
+    /// ask, and nothing is redrawn.
+    pub fn to_writers(
+        options: UiOptions,
+        stdout: impl Write + Send + 'static,
+        stderr: impl Write + Send + 'static,
+    ) -> Ui {
+        let looks = Looks {
+            paint: Paint(false),
+            redraw: false,
+            stdout_is_terminal: false,
+            quiet: options.quiet,
+            verbose: options.verbose,
+            timings: options.timings,
+            columns: None,
+        };
+        let task = options.task.clone();
+        let begun = Instant::now();
+        let way = Way::here(Ui::printer(options, looks), Box::new(stdout), Box::new(stderr));
+        Ui::on(way, task, begun, false)
+    }
+
     fn with(options: UiOptions, looks: Looks, streams: Streams, can_ask: bool) -> Ui {
-        let printer = match options.format {
+        let task = options.task.clone();
+        let begun = Instant::now();
+        let way = worker::start(Ui::printer(options, looks), streams, begun);
+        Ui::on(way, task, begun, can_ask)
+    }
+
+    fn printer(options: UiOptions, looks: Looks) -> Printer {
+        match options.format {
             // Only events are JSON; there is no status line between them.
             Format::Json => Printer::Json(Json::default(), Human::new(looks)),
             Format::Human if options.github && !options.plain => {
@@ -140,40 +201,51 @@ impl Ui {
                 Printer::Github(Box::new(Github::new(looks, files, Box::new(github::random_token))))
             }
             Format::Human => Printer::Human(Human::new(looks)),
-        };
-        let begun = Instant::now();
-        Ui {
-            messages: worker::start(printer, streams, begun),
-            unwritten: Arc::new(Semaphore::new(UNWRITTEN as usize)),
-            begun,
-            task: options.task.map(Arc::from),
-            can_ask,
         }
+    }
+
+    fn on(way: Way, task: Option<String>, begun: Instant, can_ask: bool) -> Ui {
+        let unwritten = Arc::new(Semaphore::new(UNWRITTEN as usize));
+        Ui { way, unwritten, begun, of: Of { task: task.map(Arc::from), shard: None }, can_ask }
     }
 
     /// The same for another task: its events carry that name.
     pub fn for_task(&self, task: &str) -> Ui {
-        Ui { task: Some(Arc::from(task)), ..self.clone() }
+        Ui { of: Of { task: Some(Arc::from(task)), shard: None }, ..self.clone() }
+    }
+
+    /// The same for a shard of the task: its events carry the number.
+    pub fn for_shard(&self, shard: Shard) -> Ui {
+        Ui { of: Of { shard: Some(shard), ..self.of.clone() }, ..self.clone() }
     }
 
     /// Tells that something happened. Never waits. For lines of output there is [`Ui::log`].
     pub fn emit(&self, event: Event) {
-        self.send(Message::Event { task: self.task.clone(), event: Box::new(event), at: self.now() });
+        self.send(Message::Event { of: self.of.clone(), event: Box::new(event), at: self.now() });
     }
 
     /// Prints lines of the task, in order. Waits while too much is read and not written: a caller that stays here stops reading
     /// more. Dropped before it is ready, nothing of the lines is printed.
     pub async fn log(&self, lines: Vec<Event>) {
-        let size: usize = lines.iter().map(size_of_line).sum();
+        let permit = self.permit(lines.iter().map(size_of_line).sum()).await;
+        self.send(Message::Log { of: self.of.clone(), lines, at: self.now(), permit });
+    }
+
+    /// Writes bytes of the task as they are, in order. Waits like [`Ui::log`].
+    pub async fn raw(&self, stream: Stream, bytes: Vec<u8>) {
+        let permit = self.permit(bytes.len()).await;
+        self.send(Message::Raw { stream, bytes, permit });
+    }
+
+    async fn permit(&self, size: usize) -> Option<OwnedSemaphorePermit> {
         let permits = u32::try_from(size / 1024 + 1).unwrap_or(UNWRITTEN).min(UNWRITTEN);
         // The semaphore is never closed.
-        let permit = Arc::clone(&self.unwritten).acquire_many_owned(permits).await.ok();
-        self.send(Message::Log { task: self.task.clone(), lines, at: self.now(), permit });
+        Arc::clone(&self.unwritten).acquire_many_owned(permits).await.ok()
     }
 
     /// Shows what failed.
     pub fn error(&self, error: &Error) {
-        self.send(Message::Error { task: self.task.clone(), error: Box::new(error.clone()), at: self.now() });
+        self.send(Message::Error { of: self.of.clone(), error: Box::new(error.clone()), at: self.now() });
     }
 
     /// Writes a command's own result to stdout as it is.
@@ -240,8 +312,7 @@ impl Ui {
     }
 
     fn send(&self, message: Message) {
-        // The threads end after `close`; what a clone still says then has nobody to read it.
-        let _ = self.messages.send(message);
+        self.way.send(message);
     }
 }
 

@@ -31,10 +31,14 @@ impl Output {
     }
 
     pub(super) fn stderr(&mut self, text: &str) {
-        self.bytes += text.len();
+        self.stderr_bytes(text.as_bytes());
+    }
+
+    pub(super) fn stderr_bytes(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len();
         match self.pieces.last_mut() {
-            Some(Piece::Stderr(last)) => last.extend_from_slice(text.as_bytes()),
-            _ => self.pieces.push(Piece::Stderr(text.as_bytes().to_vec())),
+            Some(Piece::Stderr(last)) => last.extend_from_slice(bytes),
+            _ => self.pieces.push(Piece::Stderr(bytes.to_vec())),
         }
     }
 

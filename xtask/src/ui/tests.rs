@@ -40,6 +40,71 @@ fn warning(message: &str) -> Event {
     Event::Warning { message: message.to_owned(), hint: None }
 }
 
+/// A stream that is kept.
+#[derive(Clone, Default)]
+struct Kept(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Kept {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).expect("the output is text")
+    }
+}
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn writers_of_the_caller_have_everything_at_once() {
+    let (stdout, stderr) = (Kept::default(), Kept::default());
+    let ui = Ui::to_writers(UiOptions::default(), stdout.clone(), stderr.clone());
+    // More than may wait for a slow stream: nothing waits here.
+    let large = "x".repeat(UNWRITTEN as usize * 1024);
+    block_on(async {
+        ui.emit(samples::resolved(Runner::Host));
+        for _ in 0..3 {
+            ui.log(vec![samples::log(&large)]).await;
+        }
+        assert_eq!(stdout.text().len(), 3 * (large.len() + 1));
+        ui.sync().await;
+        ui.print("three\n");
+        assert!(stdout.text().ends_with("three\n"));
+        let other = ui.clone();
+        ui.close().await;
+        other.emit(warning("late"));
+        other.sync().await;
+    });
+    assert_eq!(stderr.text(), "    Resolved the task in staging, on this machine; run r-1\n");
+}
+
+#[test]
+fn a_writer_that_fails_is_told_and_harms_nothing() {
+    struct Full;
+    impl Write for Full {
+        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let stderr = Kept::default();
+    let ui = Ui::to_writers(UiOptions::default(), Full, stderr.clone());
+    block_on(async {
+        ui.log(vec![samples::log("one")]).await;
+        ui.log(vec![samples::log("two")]).await;
+        ui.close().await;
+    });
+    assert_eq!(stderr.text(), "warning: cannot write to stdout: no storage space; the run goes on\n");
+}
+
 #[test]
 fn everything_is_written_in_order_before_close_returns() {
     let (ui, stdout, stderr) = piped(UiOptions::default(), LOOKS, PATIENCE);

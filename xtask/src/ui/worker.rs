@@ -14,11 +14,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::ui::Moment;
 use crate::ui::github::Github;
 use crate::ui::human::Human;
 use crate::ui::json::Json;
 use crate::ui::output::{Output, Piece};
+use crate::ui::{Moment, Of, Stream};
 
 /// Bytes that are collected before they are written, while there are more messages.
 const BATCH: usize = 256 * 1024;
@@ -30,11 +30,13 @@ const WOULD_BLOCK: Duration = Duration::from_millis(10);
 /// What the rest of the program sends.
 pub(super) enum Message {
     /// Something happened.
-    Event { task: Option<Arc<str>>, event: Box<Event>, at: Moment },
+    Event { of: Of, event: Box<Event>, at: Moment },
     /// Lines of the task. The permit is for their size; it goes back when they are written.
-    Log { task: Option<Arc<str>>, lines: Vec<Event>, at: Moment, permit: Option<OwnedSemaphorePermit> },
+    Log { of: Of, lines: Vec<Event>, at: Moment, permit: Option<OwnedSemaphorePermit> },
+    /// Bytes of the task as they are, for stdout or stderr. The permit as above.
+    Raw { stream: Stream, bytes: Vec<u8>, permit: Option<OwnedSemaphorePermit> },
     /// Something failed.
-    Error { task: Option<Arc<str>>, error: Box<Error>, at: Moment },
+    Error { of: Of, error: Box<Error>, at: Moment },
     /// A command's own result.
     Print(String),
     /// A detail.
@@ -62,19 +64,19 @@ pub(super) enum Printer {
 }
 
 impl Printer {
-    fn event(&mut self, task: Option<&str>, event: &Event, at: Moment, out: &mut Output) {
+    fn event(&mut self, of: &Of, event: &Event, at: Moment, out: &mut Output) {
         match self {
-            Printer::Human(human) => human.event(task, event, at, out),
-            Printer::Json(json, _) => json.event(task, event, at, out),
-            Printer::Github(github) => github.event(task, event, at, out),
+            Printer::Human(human) => human.event(of, event, at, out),
+            Printer::Json(json, _) => json.event(of, event, at, out),
+            Printer::Github(github) => github.event(of, event, at, out),
         }
     }
 
-    fn error(&mut self, task: Option<&str>, error: &Error, at: Moment, out: &mut Output) {
+    fn error(&mut self, of: &Of, error: &Error, at: Moment, out: &mut Output) {
         match self {
             Printer::Human(human) => human.error(error, out),
-            Printer::Json(json, _) => json.error(task, error, at, out),
-            Printer::Github(github) => github.error(task, error, out),
+            Printer::Json(json, _) => json.error(of, error, at, out),
+            Printer::Github(github) => github.error(of, error, out),
         }
     }
 
@@ -104,8 +106,87 @@ pub(super) struct Streams {
     pub(super) patience: Duration,
 }
 
+/// The way of a message to the streams.
+#[derive(Clone)]
+pub(super) enum Way {
+    /// By the threads.
+    Threads(Sender<Message>),
+    /// At once: to streams that never make anybody wait.
+    Here(Arc<Mutex<Here>>),
+}
+
+impl std::fmt::Debug for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self, Way::Here(_)) { "Here" } else { "Threads" })
+    }
+}
+
+impl Way {
+    /// The one without threads.
+    pub(super) fn here(printer: Printer, stdout: Box<dyn Write + Send>, stderr: Box<dyn Write + Send>) -> Way {
+        Way::Here(Arc::new(Mutex::new(Here { printer, stdout, stderr, broken: false, closed: false })))
+    }
+
+    pub(super) fn send(&self, message: Message) {
+        match self {
+            // The threads end after `close`; what a clone still says then has nobody to read it.
+            Way::Threads(sender) => drop(sender.send(message)),
+            Way::Here(here) => here.lock().unwrap_or_else(PoisonError::into_inner).take(message),
+        }
+    }
+}
+
+/// The printer without threads.
+pub(super) struct Here {
+    printer: Printer,
+    stdout: Box<dyn Write + Send>,
+    stderr: Box<dyn Write + Send>,
+    /// stdout has failed: it gets nothing any more.
+    broken: bool,
+    closed: bool,
+}
+
+impl Here {
+    fn take(&mut self, message: Message) {
+        let mut batch = Batch::default();
+        if self.closed {
+            return;
+        }
+        batch.take(message, &mut self.printer);
+        if batch.last {
+            self.closed = true;
+            self.printer.end(&mut batch.out);
+        }
+        for piece in batch.out.pieces {
+            match piece {
+                Piece::Stdout(bytes) if self.broken => drop(bytes),
+                Piece::Stdout(bytes) => {
+                    if let Err(fault) = write_whole(&mut *self.stdout, &bytes) {
+                        self.broken = true;
+                        self.warn(&format!("cannot write to stdout: {fault}; the run goes on"));
+                    }
+                }
+                Piece::Stderr(bytes) => drop(write_whole(&mut *self.stderr, &bytes)),
+                Piece::Append(path, text) => {
+                    if let Err(cause) = append(&path, &text) {
+                        self.warn(&format!("cannot write to `{}`: {cause}", path.display()));
+                    }
+                }
+            }
+        }
+        for reply in batch.replies {
+            // Whoever asked may have gone away meanwhile.
+            let _ = reply.send(());
+        }
+    }
+
+    fn warn(&mut self, message: &str) {
+        warn(&mut self.printer, &mut *self.stderr, message);
+    }
+}
+
 /// Starts the threads. They end after [`Message::Close`], or when all senders are gone.
-pub(super) fn start(printer: Printer, streams: Streams, begun: Instant) -> Sender<Message> {
+pub(super) fn start(printer: Printer, streams: Streams, begun: Instant) -> Way {
     let (sender, messages) = mpsc::channel();
     let (stdout, chunks) = mpsc::channel();
     let progress = Arc::new(Progress::default());
@@ -123,7 +204,7 @@ pub(super) fn start(printer: Printer, streams: Streams, begun: Instant) -> Sende
         begun,
     };
     thread::spawn(move || worker.run());
-    sender
+    Way::Threads(sender)
 }
 
 struct Worker {
@@ -148,6 +229,52 @@ struct Batch {
     /// Nothing more may go into this batch.
     full: bool,
     last: bool,
+}
+
+impl Batch {
+    /// Takes a message in.
+    fn take(&mut self, message: Message, printer: &mut Printer) {
+        let out = &mut self.out;
+        match message {
+            Message::Event { of, event, at } => printer.event(&of, &event, at, out),
+            Message::Log { of, lines, at, permit } => {
+                for line in &lines {
+                    printer.event(&of, line, at, out);
+                }
+                self.permits.extend(permit);
+            }
+            Message::Raw { stream, bytes, permit } => {
+                match stream {
+                    Stream::Out => out.stdout(&bytes),
+                    Stream::Err => out.stderr_bytes(&bytes),
+                }
+                self.permits.extend(permit);
+            }
+            Message::Error { of, error, at } => printer.error(&of, &error, at, out),
+            Message::Print(text) => printer.human().print(&text, out),
+            Message::Note(text) => printer.human().note(&text, out),
+            Message::Mask(values) => {
+                if let Printer::Github(github) = printer {
+                    github.mask(&values, out);
+                }
+            }
+            Message::Ask(question, reply) => {
+                printer.human().ask(&question, out);
+                self.replies.push(reply);
+                self.full = true;
+            }
+            Message::Answered => printer.human().answered(),
+            Message::Sync(reply) => {
+                printer.human().end_status(out);
+                self.replies.push(reply);
+                self.full = true;
+            }
+            Message::Close(reply) => {
+                self.replies.push(reply);
+                self.last = true;
+            }
+        }
+    }
 }
 
 impl Worker {
@@ -175,13 +302,13 @@ impl Worker {
             None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match first {
-            Ok(message) => self.take(message, batch),
+            Ok(message) => batch.take(message, &mut self.printer),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => batch.last = true,
         }
         while !batch.last && !batch.full && batch.out.bytes < BATCH {
             match self.messages.try_recv() {
-                Ok(message) => self.take(message, batch),
+                Ok(message) => batch.take(message, &mut self.printer),
                 Err(TryRecvError::Empty) => {
                     self.printer.human().tick(Moment::now(self.begun), &self.width, &mut batch.out);
                     break;
@@ -191,42 +318,6 @@ impl Worker {
         }
         if batch.last {
             self.printer.end(&mut batch.out);
-        }
-    }
-
-    fn take(&mut self, message: Message, batch: &mut Batch) {
-        let out = &mut batch.out;
-        match message {
-            Message::Event { task, event, at } => self.printer.event(task.as_deref(), &event, at, out),
-            Message::Log { task, lines, at, permit } => {
-                for line in &lines {
-                    self.printer.event(task.as_deref(), line, at, out);
-                }
-                batch.permits.extend(permit);
-            }
-            Message::Error { task, error, at } => self.printer.error(task.as_deref(), &error, at, out),
-            Message::Print(text) => self.printer.human().print(&text, out),
-            Message::Note(text) => self.printer.human().note(&text, out),
-            Message::Mask(values) => {
-                if let Printer::Github(github) = &mut self.printer {
-                    github.mask(&values, out);
-                }
-            }
-            Message::Ask(question, reply) => {
-                self.printer.human().ask(&question, out);
-                batch.replies.push(reply);
-                batch.full = true;
-            }
-            Message::Answered => self.printer.human().answered(),
-            Message::Sync(reply) => {
-                self.printer.human().end_status(out);
-                batch.replies.push(reply);
-                batch.full = true;
-            }
-            Message::Close(reply) => {
-                batch.replies.push(reply);
-                batch.last = true;
-            }
         }
     }
 
@@ -275,19 +366,26 @@ impl Worker {
     }
 
     fn append(&mut self, path: &Path, text: &str) {
-        let file = OpenOptions::new().append(true).create(true).open(path);
-        if let Err(cause) = file.and_then(|mut file| file.write_all(text.as_bytes())) {
+        if let Err(cause) = append(path, text) {
             self.warn(&format!("cannot write to `{}`: {cause}", path.display()));
         }
     }
 
     fn warn(&mut self, message: &str) {
-        let mut out = Output::default();
-        self.printer.human().warning(message, None, &mut out);
-        for piece in out.pieces {
-            if let Piece::Stderr(bytes) = piece {
-                drop(write_whole(&mut *self.stderr, &bytes));
-            }
+        warn(&mut self.printer, &mut *self.stderr, message);
+    }
+}
+
+fn append(path: &Path, text: &str) -> io::Result<()> {
+    OpenOptions::new().append(true).create(true).open(path)?.write_all(text.as_bytes())
+}
+
+fn warn(printer: &mut Printer, stderr: &mut dyn Write, message: &str) {
+    let mut out = Output::default();
+    printer.human().warning(message, None, &mut out);
+    for piece in out.pieces {
+        if let Piece::Stderr(bytes) = piece {
+            drop(write_whole(stderr, &bytes));
         }
     }
 }

@@ -200,8 +200,8 @@ pub fn exit_codes() -> Vec<(String, &'static str)> {
             "docker, AWS or this tool failed; or the ECS task never started, was killed from outside (Spot, host, StopTask), or another one holds the exclusive place: there is no code of the container to give",
         ),
         (
-            format!("{} / {} / {}", exit::HANGUP, exit::INTERRUPTED, exit::TERMINATED),
-            "ended by SIGHUP / SIGINT / SIGTERM",
+            format!("{} / {} / {} / {}", exit::HANGUP, exit::INTERRUPTED, exit::QUIT, exit::TERMINATED),
+            "ended by SIGHUP / SIGINT / SIGQUIT / SIGTERM",
         ),
     ]
 }
@@ -209,7 +209,7 @@ pub fn exit_codes() -> Vec<(String, &'static str)> {
 fn exit_code_table() -> String {
     let mut text = String::new();
     for (code, meaning) in exit_codes() {
-        row(&mut text, &code, 17, meaning);
+        row(&mut text, &code, 23, meaning);
     }
     text
 }

@@ -92,7 +92,7 @@ async fn verb(cli: &Cli, ui: &Ui, run_id: &mut String, signals: &mut Option<Sign
             *run_id = run::run_id(flags)?;
             let file = TasksFile::require(file)?;
             let signals = signals.insert(Signals::new()?);
-            run::run(&file, flags, everywhere, run_id, ui, signals).await.map_err(|it| it.in_source(&file.source))
+            run::run(&file, flags, everywhere, run_id, ui, signals, None).await.map_err(|it| it.in_source(&file.source))
         }
         Some(Verb::Exec(flags)) => {
             let file = TasksFile::require(file)?;

@@ -78,6 +78,7 @@ async fn one(found: &Found<'_>, reason: String, everywhere: &Everywhere, ui: &Ui
         on_interrupt: OnInterrupt::Detach,
         launched_here: false,
         attended: ui.can_ask(),
+        of_many: false,
     };
     let finish = follow::stop(&ground.aws, ui, ground.cluster(), target, reason, signals).await;
     let task = finish.task.as_ref().unwrap_or(task);

@@ -123,7 +123,7 @@ fn attach_says_what_run_would_have_said_of_a_stop() {
 
 #[test]
 fn a_signal_to_a_follower_leaves_the_ecs_task_alone() {
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+    for (signal, code) in [(Signal::INT, 130), (Signal::QUIT, 131), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let fake = account().task_life(Life::counts_to(3).runs_forever());
         let test = project(&fake);
         let started = crash(&fake, &test, &[]);

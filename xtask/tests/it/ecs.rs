@@ -148,20 +148,24 @@ pub fn content_tag() -> String {
     static TAG: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     let find = || {
         // The context has nothing in it that differs from test to test.
-        let fake = account();
-        let ran = project(&fake).run("run db-migrate -e staging --dry-run --format json").code(0);
-        // Not what ECR is asked for: that is a tag for each platform, in any order.
-        let planned = ran.events().into_iter().find(|it| it["event"] == "planned").expect("it has a plan");
-        let lines = planned["lines"].as_array().expect("it has lines");
-        let image = lines.iter().find(|it| it["key"] == "image").and_then(|it| it["value"].as_str());
-        let (_, tag) = image.expect("it has an image").split_once("/app:").expect("it has a tag");
-        tag.split(',').next().unwrap_or_default().to_owned()
+        let fake = account().task_life(Life::new().at_once());
+        let test = project(&fake);
+        let _ = test.run("run db-migrate -e staging").code(0);
+        // It asks for the tag of each platform; what it pushes is the one that runs.
+        let pushed = test.docker_calls().into_iter().find(|it| it.command() == "push").expect("it pushes");
+        let reference = pushed.arguments.last().expect("it pushes a reference");
+        reference.rsplit(':').next().expect("with a tag").to_owned()
     };
     TAG.get_or_init(find).clone()
 }
 
 /// Does something for every case, on a few threads; gives what came of each.
 pub fn side_by_side<T: Sync, R: Send>(cases: &[T], run: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    so_many_side_by_side(4, cases, run)
+}
+
+/// The same, on so many threads.
+pub fn so_many_side_by_side<T: Sync, R: Send>(n: usize, cases: &[T], run: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
@@ -171,7 +175,7 @@ pub fn side_by_side<T: Sync, R: Send>(cases: &[T], run: impl Fn(&T) -> R + Sync)
         done
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..4).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..n).map(|_| scope.spawn(work)).collect();
         workers.into_iter().flat_map(|it| it.join().unwrap_or_else(|it| std::panic::resume_unwind(it))).collect()
     })
 }
@@ -247,7 +251,7 @@ fn a_signal_at_any_request_stops_what_was_started() {
     // Up to a while after RunTask: in the middle of everything, by both signals.
     let (mut early, mut late) = (Vec::new(), Vec::new());
     for request in 0..launch + 8 {
-        for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        for (signal, code) in [(Signal::INT, 130), (Signal::QUIT, 131), (Signal::TERM, 143)] {
             for moment in [Moment::Arrived, Moment::Acted, Moment::Answered] {
                 if signal == Signal::INT || request <= launch + 1 {
                     early.push(Interruption { request, moment, signal, code });

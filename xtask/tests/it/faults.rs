@@ -401,6 +401,11 @@ fn problems(row: &Row, trace: &Trace) -> Vec<String> {
     problems
 }
 
+/// What the rows are called.
+pub fn names() -> BTreeSet<&'static str> {
+    rows::rows().iter().map(|it| it.what).collect()
+}
+
 /// XTASK_TEST_ROWS: only the rows of these names, one a line. What breaks the sources on purpose knows which rows will tell.
 fn retain_wanted(rows: &mut Vec<Row>) -> bool {
     let Ok(wanted) = std::env::var("XTASK_TEST_ROWS") else { return false };

@@ -1,12 +1,12 @@
 //! The host runner, through the built binary.
 
 use std::io::Write;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::local::{Folder, OnTerminal, Ran, Running, is_gone};
+use crate::local::{Folder, OnTerminal, Ran, Running, is_alive, is_gone};
 
 /// A tasks.toml whose one task runs this script with sh.
 fn script(script: &str, more: &str) -> Folder {
@@ -155,7 +155,9 @@ fn a_program_that_cannot_start_is_named() {
 
 #[test]
 fn a_signal_reaches_everything_that_the_task_started_once_and_decides_the_exit_code() {
-    for (signal, name, code) in [(Signal::INT, "INT", 130), (Signal::TERM, "TERM", 143), (Signal::HUP, "HUP", 129)] {
+    for (signal, name, code) in
+        [(Signal::INT, "INT", 130), (Signal::TERM, "TERM", 143), (Signal::HUP, "HUP", 129), (Signal::QUIT, "QUIT", 131)]
+    {
         // Both the task and what it started write a line for each signal; the task ends well.
         let folder = script(
             &format!(
@@ -233,6 +235,74 @@ fn cargos_variables_do_not_reach_it_and_the_users_do() {
     let of_interest = |it: &&str| ["CARGO", "RUST", "LD_"].iter().any(|prefix| it.starts_with(prefix));
     let found: Vec<_> = out.lines().filter(of_interest).collect();
     assert_eq!(found, ["CARGO_TARGET_DIR=/t", "CARGO_TERM_COLOR=always", "LD_LIBRARY_PATH=/opt/mine"]);
+}
+
+// -------------------------------------------------------------------------------------------------------------- exclusive
+
+/// Up until the file `go` is there.
+const UNTIL_GO: &str = "echo $$ > task; echo up; while [ ! -e go ]; do sleep 0.02; done; echo end";
+
+#[test]
+fn an_exclusive_task_whose_run_was_killed_keeps_its_place_until_it_ends() {
+    let folder = script(UNTIL_GO, "exclusive = true");
+    let mut running = Running::start(folder.xtask(&["run", "t"]));
+    running.wait_for("up");
+    running.signal(Signal::KILL);
+    running.child.wait().unwrap();
+    let task = folder.read("task").trim().to_owned();
+    assert!(is_alive(&task), "nothing ends a task whose run was killed");
+
+    let ran = folder.run(&["run", "t", "--format", "json"]);
+    let end = ran.events().pop().unwrap();
+    assert_eq!((ran.code, end["outcome"].as_str()), (Some(125), Some("already-running")), "{}", ran.err());
+    let ran = folder.run(&["run", "t"]);
+    assert_eq!((ran.code, ran.out().as_str()), (Some(125), ""), "{}", ran.err());
+    let (gone, end) = (format!("what it started runs on, as process group {task}"), format!("kill -- -{task}"));
+    assert!(ran.err().contains(&gone) && ran.err().contains(&end), "{}", ran.err());
+
+    std::fs::write(folder.path().join("go"), "").unwrap();
+    assert!(is_gone(&task));
+    let ran = folder.run(&["run", "t"]);
+    assert_eq!((ran.code, ran.out().as_str()), (Some(0), "up\nend\n"), "{}", ran.err());
+}
+
+#[test]
+fn an_exclusive_task_has_one_place_by_whatever_way_and_user_it_is_run() {
+    let folder = script(UNTIL_GO, "exclusive = true");
+    let path = folder.path().to_owned();
+    std::os::unix::fs::symlink(&path, path.join("link")).unwrap();
+    std::fs::create_dir(path.join("home")).unwrap();
+    let mut running = Running::start(folder.xtask(&["run", "t"]));
+    running.wait_for("up");
+    let by = |file: &str, change: &dyn Fn(&mut Command) -> &mut Command| {
+        let mut command = folder.xtask(&["run", "t", "--file", file]);
+        change(&mut command);
+        let ran = Ran::of(command.output().unwrap());
+        assert_eq!((ran.code, ran.out().as_str()), (Some(125), ""), "{file}: {}", ran.err());
+        assert!(ran.err().contains("`t` runs already in `local`"), "{}", ran.err());
+    };
+    by("tasks.toml", &|it| it);
+    by("home/../tasks.toml", &|it| it);
+    by("link/tasks.toml", &|it| it);
+    by("tasks.toml", &|it| it.env("HOME", path.join("home")).env("USER", "root"));
+    by("tasks.toml", &|it| it.env_remove("HOME").env("TMPDIR", path.join("home")));
+    std::fs::write(path.join("go"), "").unwrap();
+    assert_eq!(running.finish().code, Some(0));
+}
+
+#[test]
+fn what_an_exclusive_task_leaves_behind_does_not_hold_its_place() {
+    let folder = script("sleep 50 > sleeping 2>&1 & echo $! > sleeper; echo done", "exclusive = true");
+    let mut sleepers = Vec::new();
+    for _ in 0..2 {
+        let ran = folder.run(&["run", "t"]);
+        assert_eq!((ran.code, ran.out().as_str()), (Some(0), "done\n"), "{}", ran.err());
+        sleepers.push(folder.read("sleeper"));
+    }
+    for sleeper in sleepers {
+        assert!(is_alive(&sleeper));
+        folder.command("kill", &[sleeper.trim()]).status().unwrap();
+    }
 }
 
 // ---------------------------------------------------------------------------------------------------------- on a terminal

@@ -44,7 +44,7 @@ impl Folder {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.path).env_clear().env("HOME", &self.path).env("USER", "somebody");
         for (name, value) in std::env::vars_os() {
-            if name == "PATH" || name.to_string_lossy().starts_with("DOCKER_") {
+            if name == "PATH" || name == crate::harness::MUTANT || name.to_string_lossy().starts_with("DOCKER_") {
                 command.env(name, value);
             }
         }

@@ -177,7 +177,7 @@ fn our_view(folder: &Path) -> View {
         let path = located.folder.join(&it.path);
         let what = match it.kind {
             FoundKind::Directory => "d".to_owned(),
-            FoundKind::File { executable } => {
+            FoundKind::File { executable, .. } => {
                 format!("{}{}", if executable { 'x' } else { 'f' }, fs::read_to_string(&path).unwrap())
             }
             FoundKind::Symlink => format!("l{}", fs::read_link(&path).unwrap().display()),

@@ -62,6 +62,14 @@ fn main() {
                 all.push(vec![1u8; 1 << 20]);
             }
         }
+        // More than a pipe holds, in pieces.
+        Some("chat") => {
+            for number in 0..2_000 {
+                out.write_all(format!("{number} {}\n", "o".repeat(100)).as_bytes()).unwrap();
+                std::io::stderr().write_all(format!("{number} {}\n", "e".repeat(100)).as_bytes()).unwrap();
+            }
+            std::process::exit(7);
+        }
         Some("sleep") => {
             println!("up");
             std::thread::sleep(std::time::Duration::from_secs(55));
@@ -148,6 +156,80 @@ fn both_streams_of_a_container_are_exact_and_apart() {
     let expected: Vec<_> = String::from_utf8_lossy(&expected).lines().map(str::to_owned).collect();
     assert!(ran.code == Some(0) && ran.messages() == expected, "{}", ran.err());
     assert!(ran.events().iter().any(|it| it["event"] == "log" && it["container"] == "docker"));
+}
+
+/// The container's own end counts, whoever does not read what it writes.
+#[test]
+fn a_closed_or_full_stream_ends_no_container() {
+    if !engine() {
+        return;
+    }
+    let folder = probe(&["chat"], "");
+    let binary = env!("CARGO_BIN_EXE_xtask");
+    for (line, told) in [
+        ("\"$0\" run t > /dev/full", "cannot write to stdout: No space left on device"),
+        ("{ \"$0\" run t; echo \"code $?\" >&2; } | head -1", "stdout is closed"),
+        ("{ { \"$0\" run t; echo \"code $?\" >&3; } 2>&1 | head -1; } 3>&2", ""),
+        ("{ \"$0\" run t 2>/dev/full; echo \"code $?\" >&2; } > /dev/full", ""),
+        ("{ \"$0\" run t --format json; echo \"code $?\" >&2; } | head -1", "stdout is closed"),
+    ] {
+        let ran = Ran::of(folder.command("sh", &["-c", line, binary]).output().unwrap());
+        let code = if line.contains("code") { "code 7" } else { "exit code 7" };
+        assert!(ran.err().contains(code) && ran.err().contains(told), "{line}: {}", ran.err());
+        assert!(!ran.err().contains("lost the container"), "{line}: {}", ran.err());
+    }
+    assert_eq!(left(), [""; 0]);
+}
+
+#[test]
+fn both_streams_of_a_container_into_one_lose_nothing() {
+    if !engine() {
+        return;
+    }
+    let folder = probe(&["chat"], "");
+    let line = "\"$0\" run t --quiet 2>&1";
+    let ran = Ran::of(folder.command("sh", &["-c", line, env!("CARGO_BIN_EXE_xtask")]).output().unwrap());
+    // Behind it stand our own words of how it ended. docker cuts lines where it switches between the two.
+    let task: String = ran.out().chars().take_while(|it| *it != 'F').collect();
+    for letter in ['o', 'e'] {
+        assert_eq!(task.matches(letter).count(), 200_000, "{letter}");
+    }
+}
+
+#[test]
+fn a_container_whose_run_was_killed_is_found_by_the_next_run() {
+    if !engine() {
+        return;
+    }
+    for (exclusive, code) in [("exclusive = true", 125), ("", 0)] {
+        let folder = probe(&["sleep"], exclusive);
+        let mut running = Running::start(folder.xtask(&["run", "t"]));
+        running.wait_for("up");
+        running.signal(Signal::KILL);
+        running.child.wait().unwrap();
+        if code != 0 {
+            let ran = folder.run(&["run", "t"]);
+            assert!(ran.code == Some(code) && ran.err().contains("still runs (Up"), "{}", ran.err());
+        }
+        // docker's own command line goes too, as it does when it next writes something.
+        let id = left().pop().unwrap();
+        let cli = format!("docker start --attach .*{id}");
+        folder.command("pkill", &["-KILL", "-f", &cli]).status().unwrap();
+        while folder.command("pgrep", &["-f", &cli]).status().unwrap().success() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+
+        let short = folder.read("tasks.toml").replace("[\"sleep\"]", "[\"exit\", \"0\"]");
+        fs::write(folder.path().join("tasks.toml"), short).unwrap();
+        let ran = folder.run(&["run", "t"]);
+        assert_eq!(ran.code, Some(code), "{}", ran.err());
+        assert!(ran.err().contains("still runs (Up"), "{}", ran.err());
+        assert!(ran.err().contains("docker rm --force --volumes xtask-t-"), "{}", ran.err());
+        assert_eq!(left().len(), 1);
+        folder.command("docker", &["rm", "--force", "--volumes", &id]).output().unwrap();
+        let ran = folder.run(&["run", "t"]);
+        assert!(ran.code == Some(0) && !ran.err().contains("still runs"), "{}", ran.err());
+    }
 }
 
 #[test]
@@ -272,7 +354,7 @@ fn a_signal_stops_the_container_although_it_has_no_handler() {
         return;
     }
     // The image's own stop signal, else the grace of 30 seconds would pass.
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129), (Signal::QUIT, 131)] {
         let folder = probe(&["sleep"], "docker-args = [\"--stop-signal\", \"SIGKILL\"]");
         let mut running = Running::start(folder.xtask(&["run", "t"]));
         running.wait_for("up");

@@ -73,8 +73,7 @@ fn a_spot_interruption_is_followed_by_another_ecs_task() {
     let ran =
         ran.stderr_has("s; stopped from outside; exit code 125; SpotInterruption: Your Spot Task was interrupted.");
     let ran = ran.stderr_has("    Finished db-migrate in staging: succeeded");
-    let _ =
-        ran.stderr_has("             attempt 3: succeeded (arn:").stderr_has("attempt 1: stopped from outside");
+    let _ = ran.stderr_has("             attempt 3: succeeded (arn:").stderr_has("attempt 1: stopped from outside");
 }
 
 #[test]

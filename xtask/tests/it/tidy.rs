@@ -25,6 +25,7 @@ const FLOORS: &[&[&str]] = &[
         "retention",
         "retry",
         "checks",
+        "shards",
     ],
     // Effects.
     &["aws", "tools", "ui", "context"],

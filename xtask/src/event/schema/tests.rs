@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::config::schema::validator;
 use crate::event::{BuildStep, Event};
-use crate::model::{Attempt, Ending, LogEnd, Outcome, PlanLine, Runner, TaskEnd, Timestamp, Timings};
+use crate::model::{
+    Attempt, Ending, LogEnd, Outcome, PlanLine, Runner, ShardCounts, ShardEnd, ShardsEnd, TaskEnd, Timestamp, Timings,
+};
 
 /// Each kind of event with everything that it can have, and with nothing that it can lack. No `..Default`: a new field does not
 /// compile here until it is in the table too.
@@ -29,7 +31,9 @@ fn events() -> Vec<(Event, Event)> {
         stop_code: some("c"),
         reason: some("r"),
     };
-    let end = TaskEnd { task: text("t"), outcome: Some(Outcome::Failed), exit_code: Some(1), seconds: Some(0.5) };
+    let task_end = TaskEnd { task: text("t"), outcome: Some(Outcome::Failed), exit_code: Some(1), seconds: Some(0.5) };
+    let end = ShardEnd { shard: 1, outcome: Outcome::Failed, exit_code: 1, task_arn: some("a"), reason: some("r") };
+    let shards = ShardsEnd { of: 2, outcomes: [("failed", 1)].into(), failed: vec![end], not_run: vec![0] };
     let full = Ending {
         outcome: Outcome::Failed,
         exit_code: 255,
@@ -41,10 +45,11 @@ fn events() -> Vec<(Event, Event)> {
         stopped_reason: some("r"),
         container_reason: some("r"),
         log: Some(LogEnd::Complete),
+        shards: Some(Box::new(shards)),
         explanation: some("e"),
         hint: some("h"),
         attempts: vec![attempt.clone(), Attempt::default()],
-        tasks: vec![end, TaskEnd::default()],
+        tasks: vec![task_end, TaskEnd::default()],
         timings: timings(Some(0.5)),
     };
     let bare = Ending {
@@ -58,6 +63,7 @@ fn events() -> Vec<(Event, Event)> {
         stopped_reason: None,
         container_reason: None,
         log: None,
+        shards: None,
         explanation: None,
         hint: None,
         attempts: Vec::new(),
@@ -115,6 +121,7 @@ fn events() -> Vec<(Event, Event)> {
             Event::Status { status: text("RUNNING"), detail: some("d") },
             Event::Status { status: text("RUNNING"), detail: None },
         ),
+        same(Event::Shards { of: 2, counts: ShardCounts::default() }),
         same(log),
         same(Event::Retrying { attempt: 2, of: 3, pause: 5.5, last: attempt }),
         (Event::Warning { message: text("m"), hint: some("h") }, Event::Warning { message: text("m"), hint: None }),
@@ -145,11 +152,12 @@ fn place(event: &Event) -> usize {
         Event::Launched { .. } => 6,
         Event::Attached { .. } => 7,
         Event::Status { .. } => 8,
-        Event::Log { .. } => 9,
-        Event::Retrying { .. } => 10,
-        Event::Warning { .. } => 11,
-        Event::Finished(_) => 12,
-        Event::Error { .. } => 13,
+        Event::Shards { .. } => 9,
+        Event::Log { .. } => 10,
+        Event::Retrying { .. } => 11,
+        Event::Warning { .. } => 12,
+        Event::Finished(_) => 13,
+        Event::Error { .. } => 14,
     }
 }
 
@@ -176,6 +184,7 @@ fn the_table_is_what_the_types_are() {
         let definition = &schema["definitions"][name];
         let mut known = names(&definition["properties"]);
         known.remove("version");
+        known.remove("shard");
         assert_eq!(names(&full), known, "{name}");
         let required: BTreeSet<String> = definition["required"]
             .as_array()
@@ -319,7 +328,7 @@ fn what_breaks_a_reader_is_found() {
     assert_eq!(changed(|_| ()), [""; 0]);
     // What may come.
     assert_eq!(changed(|it| it["new"] = json!({ "properties": {} })), [""; 0]);
-    assert_eq!(changed(|it| it["log"]["properties"]["shard"] = json!({ "type": "integer" })), [""; 0]);
+    assert_eq!(changed(|it| it["log"]["properties"]["colour"] = json!({ "type": "integer" })), [""; 0]);
     assert_eq!(changed(|it| it["log"]["properties"]["message"]["description"] = json!("other words")), [""; 0]);
     let more =
         |it: &mut Value| it["finished"]["properties"]["outcome"]["enum"].as_array_mut().unwrap().push(json!("x"));

@@ -103,6 +103,7 @@ impl Case {
             rebuild: false,
             exclusive: false,
             once: false,
+            shards: None,
             settings,
             warnings: Vec::new(),
         };

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 use xshell::cmd;
 
-use super::{Cause, Run, argv, check, judge, launch, output, variables};
+use super::{Cause, Lock, Run, argv, check, judge, launch, output, variables};
 use crate::cx::Cx;
 use crate::error::{Error, Result};
 use crate::model::{Ending, ResolvedTask};
@@ -47,7 +47,11 @@ pub async fn host(cx: &Cx, task: &ResolvedTask, run: &Run, signals: &mut Signals
     launch(cx, signals).await?;
     let _saved = attached.then(terminal::save);
     let since = Instant::now();
-    let mut process = Process::start(cmd, io, if attached { Group::Ours } else { Group::Own })?;
+    let group = if attached { Group::Ours } else { Group::Own };
+    let mut process = Process::start_with(cmd, io, group, run.lock.as_ref().map(Lock::file))?;
+    if let (Some(lock), Some(id)) = (&run.lock, process.id()) {
+        lock.taken_along(id);
+    }
 
     let (over, when_over) = oneshot::channel();
     let mut over = Some(over);
@@ -74,7 +78,7 @@ pub async fn host(cx: &Cx, task: &ResolvedTask, run: &Run, signals: &mut Signals
             }
             signal = signals.next() => match (ended, cause) {
                 // The terminal has sent it to the task as well.
-                _ if attached && signal == signals::INTERRUPT => {}
+                _ if attached && matches!(signal, signals::INTERRUPT | signals::QUIT) => {}
                 // Only its output is still on the way to somebody who reads slowly or not at all.
                 (Some(ended), _) => {
                     cause.get_or_insert(Cause::Signal(signal));

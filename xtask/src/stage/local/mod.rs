@@ -23,13 +23,14 @@ use crate::tools::{Ended, Signals, signals};
 
 pub use docker::docker;
 pub use host::host;
-pub use lock::{Lock, Locked, lock};
+use lock::place;
+pub use lock::{Holder, Lock, Locked, lock};
 
 /// How long a task may take to end after it was asked to: ECS's own default.
 pub const GRACE: Duration = Duration::from_secs(30);
 
 /// What a local run needs to know beside its task.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Run {
     /// This run's id.
     pub id: String,
@@ -37,6 +38,8 @@ pub struct Run {
     pub commit: Option<Commit>,
     /// Whether the task's standard output becomes `log` events.
     pub json: bool,
+    /// What an exclusive task holds to its end, and its process with it.
+    pub lock: Option<Lock>,
     /// See [`GRACE`].
     pub grace: Duration,
 }

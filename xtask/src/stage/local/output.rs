@@ -1,4 +1,4 @@
-//! A task's standard output as `log` events.
+//! A task's output that comes through us: as `log` events, or to the byte.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,27 +7,21 @@ use tokio::sync::oneshot;
 
 use crate::event::Event;
 use crate::model::Timestamp;
-use crate::ui::Ui;
+use crate::ui::{Stream, Ui};
 
 /// How long a stream may stay silent after the task's end while something that the task left behind holds it open.
 const SILENCE: Duration = Duration::from_secs(1);
 
+/// As much as a pipe holds.
+const BUFFER: usize = 64 * 1024;
+
 /// Emits every line of the stream as an event until it ends; `over` tells that the task has ended.
 pub async fn log(ui: &Ui, container: &str, mut stream: impl AsyncRead + Unpin, mut over: oneshot::Receiver<()>) {
     let mut lines = Lines::default();
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = vec![0; BUFFER];
     let mut ended = false;
     loop {
-        let read = if ended {
-            tokio::time::timeout(SILENCE, stream.read(&mut buffer)).await.unwrap_or(Ok(0))
-        } else {
-            tokio::select! {
-                read = stream.read(&mut buffer) => read,
-                _ = &mut over => { ended = true; continue }
-            }
-        };
-        // A pipe that cannot be read has ended.
-        let read = read.unwrap_or(0);
+        let read = read(&mut stream, &mut buffer, &mut over, &mut ended).await;
         let found = if read == 0 { lines.finish().into_iter().collect() } else { lines.push(&buffer[..read]) };
         let timestamp = now();
         let event = |message| Event::Log { message, timestamp, container: container.to_owned() };
@@ -39,6 +33,37 @@ pub async fn log(ui: &Ui, container: &str, mut stream: impl AsyncRead + Unpin, m
             return;
         }
     }
+}
+
+/// Hands every byte of the stream on to one of ours until it ends; `over` tells that the task has ended. Goes on where ours is broken:
+/// whoever writes into the other end must not hear of that.
+pub async fn copy(ui: &Ui, to: Stream, mut stream: impl AsyncRead + Unpin, mut over: oneshot::Receiver<()>) {
+    let mut buffer = vec![0; BUFFER];
+    let mut ended = false;
+    loop {
+        match read(&mut stream, &mut buffer, &mut over, &mut ended).await {
+            0 => return,
+            read => ui.raw(to, buffer[..read].to_vec()).await,
+        }
+    }
+}
+
+/// How many bytes came; none at the end.
+async fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+    buffer: &mut [u8],
+    over: &mut oneshot::Receiver<()>,
+    ended: &mut bool,
+) -> usize {
+    if !*ended {
+        tokio::select! {
+            // A pipe that cannot be read has ended.
+            read = stream.read(buffer) => return read.unwrap_or(0),
+            _ = over => *ended = true,
+        }
+    }
+    let read = tokio::time::timeout(SILENCE, stream.read(buffer)).await;
+    read.map_or(0, |it| it.unwrap_or(0))
 }
 
 fn now() -> Timestamp {

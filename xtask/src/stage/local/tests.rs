@@ -23,6 +23,7 @@ pub(super) fn task(runner: Runner) -> ResolvedTask {
         rebuild: false,
         exclusive: false,
         once: false,
+        shards: None,
         settings: Settings::default(),
         warnings: Vec::new(),
     }
@@ -33,7 +34,7 @@ pub(super) fn words(words: &[&str]) -> Option<Sourced<Vec<String>>> {
 }
 
 pub(super) fn this_run() -> Run {
-    Run { id: "r1".to_owned(), commit: None, json: false, grace: GRACE }
+    Run { id: "r1".to_owned(), commit: None, json: false, lock: None, grace: GRACE }
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::*;
 use crate::error::Problem;
 use crate::model::{LogEnd, Source, Span};
-use crate::ui::samples;
 use crate::ui::text::Paint;
+use crate::ui::{Of, samples};
 
 fn github(folder: Option<&str>) -> Github {
     let looks = Looks {
@@ -35,7 +35,7 @@ fn shown(events: &[Event]) -> Output {
     let mut github = github(None);
     let mut out = Output::default();
     for event in events {
-        github.event(Some("db-migrate"), event, samples::now(), &mut out);
+        github.event(&Of::named("db-migrate"), event, samples::now(), &mut out);
     }
     github.end(&mut out);
     out
@@ -108,9 +108,9 @@ fn whatever_ends_the_run_ends_guard_and_group() {
     // An error; what comes after it is guarded anew.
     let mut github = github(None);
     let mut out = Output::default();
-    github.event(None, &samples::launched(), samples::now(), &mut out);
-    github.error(None, &Problem::new("no answer").failed(), &mut out);
-    github.event(None, &samples::log("x"), samples::now(), &mut out);
+    github.event(&Of::default(), &samples::launched(), samples::now(), &mut out);
+    github.error(&Of::default(), &Problem::new("no answer").failed(), &mut out);
+    github.event(&Of::default(), &samples::log("x"), samples::now(), &mut out);
     github.end(&mut out);
     assert_eq!(
         out.on_stdout(),
@@ -131,7 +131,7 @@ fn problems_of_tasks_toml_are_annotations_at_their_place() {
     for (folder, file) in [(None, "tasks.toml"), (Some("/repo/a,b"), "/repo/a%2Cb/tasks.toml")] {
         let mut github = github(folder);
         let mut out = Output::default();
-        github.error(Some("t"), &error, &mut out);
+        github.error(&Of::named("t"), &error, &mut out);
         let expected = format!(
             "::error file={file},line=1,col=1,title=t::50%25 of `a`,%0Aor: so%0Ahint: see, there\n\
                  ::error file={file},line=2,col=5,title=t::bad value\n::error title=t::no place\n"
@@ -146,7 +146,7 @@ fn problems_of_tasks_toml_are_annotations_at_their_place() {
 fn an_interruption_and_a_detachment_are_no_errors() {
     let mut github = github(None);
     let mut out = Output::default();
-    github.error(Some("t"), &Error::interrupted(2, "no ECS task was started"), &mut out);
+    github.error(&Of::named("t"), &Error::interrupted(2, "no ECS task was started"), &mut out);
     github.end(&mut out);
     assert_eq!(out.on_stderr(), "interrupted: no ECS task was started\n");
     assert!(out.in_file("output").contains("outcome<<T2\ninterrupted\n"), "{}", out.in_file("output"));
@@ -223,8 +223,8 @@ fn a_good_end_needs_no_lines_and_an_early_one_has_its_errors() {
 
     let mut github = github(None);
     let mut out = Output::default();
-    github.event(Some("t"), &samples::resolved(Runner::Ecs), samples::now(), &mut out);
-    github.error(Some("t"), &Problem::new("cannot reach `AWS`").failed(), &mut out);
+    github.event(&Of::named("t"), &samples::resolved(Runner::Ecs), samples::now(), &mut out);
+    github.error(&Of::named("t"), &Problem::new("cannot reach `AWS`").failed(), &mut out);
     github.end(&mut out);
     let summary = out.in_file("summary");
     assert!(summary.starts_with("### t in staging: never-started\n"), "{summary}");
@@ -232,8 +232,13 @@ fn a_good_end_needs_no_lines_and_an_early_one_has_its_errors() {
     // Said by Finished already: one summary.
     let mut github = self::github(None);
     let mut out = Output::default();
-    github.error(Some("t"), &Problem::new("first").failed(), &mut out);
-    github.event(Some("t"), &Event::Finished(Box::new(samples::ending(Outcome::Refused, 2))), samples::now(), &mut out);
+    github.error(&Of::named("t"), &Problem::new("first").failed(), &mut out);
+    github.event(
+        &Of::named("t"),
+        &Event::Finished(Box::new(samples::ending(Outcome::Refused, 2))),
+        samples::now(),
+        &mut out,
+    );
     github.end(&mut out);
     assert_eq!(out.in_file("summary").matches("### ").count(), 1);
 }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result, exit};
 use crate::exclusive::once::Same;
 use crate::exclusive::{EXCLUSIVE, Place as ExclusivePlace};
 use crate::follow::words as words_of_duration;
-use crate::model::{EcsTask, Ending, Outcome, PlannedImage, ResolvedTask, Settings, Sourced};
+use crate::model::{EcsTask, Ending, Outcome, PlannedImage, ResolvedTask, Settings, Shards, Sourced};
 use crate::ours::{self, Kin, Starting};
 use crate::plan;
 use crate::resolve::Place;
@@ -23,6 +23,8 @@ use crate::verb::{attach, logs, reach};
 pub(super) enum Joined {
     /// That one is followed. `is_this_run`: a process before this one has started it, for this very run.
     Follow { found: Box<EcsTask>, is_this_run: bool },
+    /// Shards of this very run are there: they are followed on, and the others started.
+    GoesOn,
     /// That one is in the way.
     Over(Box<Ending>),
 }
@@ -30,6 +32,9 @@ pub(super) enum Joined {
 impl Run<'_> {
     /// What was seen before anything is built. `None`: the task is to be started, or would be if this were no dry run.
     pub(super) async fn joined(&self, there: &OnEcs, signals: &mut Signals) -> Result<Option<Joined>> {
+        if there.plan.shards.as_ref().is_some_and(Shards::is_many) {
+            return Ok(self.shards_beside(there)?.then_some(Joined::GoesOn));
+        }
         let Some(look) = &there.look else { return self.beside(there, signals).await };
         let Some(wish) = wish_of_plan(there) else { return Ok(None) };
         match exclusive::early(&there.aws, &wish, look)? {
@@ -91,7 +96,7 @@ impl Run<'_> {
     }
 
     /// What this run is going to start, to be compared with what there is.
-    fn starting<'b>(&'b self, there: &'b OnEcs) -> Starting<'b> {
+    pub(super) fn starting<'b>(&'b self, there: &'b OnEcs) -> Starting<'b> {
         Starting {
             run_id: &self.run_id,
             caller: &there.facts.identity.arn,
@@ -101,7 +106,7 @@ impl Run<'_> {
     }
 
     /// The same id for other work: following it would tell the other one's end as this one's, and `stop --run` would stop both.
-    fn namesake(&self, task: &ResolvedTask, what: &str) -> Error {
+    pub(super) fn namesake(&self, task: &ResolvedTask, what: &str) -> Error {
         let (id, environment) = (&self.run_id, &task.environment.value);
         Error::refused(format!("not started in `{environment}`: the run id {id} is taken: {what}"))
             .hint("give this run another id: --run-id")
@@ -130,7 +135,7 @@ impl Run<'_> {
         let (found, is_done) = match settled {
             Settled::Held(found) => (found, false),
             Settled::Suffices(found) => (found, true),
-            Settled::Running(_) => return Ok(None),
+            Settled::Running(_) | Settled::NoRoom(_) => return Ok(None),
         };
         let is_same = is_done || (self.flags.once && wish.is_some_and(|it| it.is_same(found)));
         let state = match (is_done, is_same) {
@@ -199,7 +204,7 @@ fn place(there: &OnEcs, name: &str) -> ExclusivePlace {
 }
 
 /// An ECS task that somebody started, in a sentence that says what ECS cannot tell. `state`: what it does or did.
-fn described(found: &EcsTask, of: &ResolvedTask, state: &str) -> String {
+pub(super) fn described(found: &EcsTask, of: &ResolvedTask, state: &str) -> String {
     let (task, name) = (found, &of.task);
     let now = logs::now();
     let by = ours::run_by(task).map(ours::caller).unwrap_or("somebody");

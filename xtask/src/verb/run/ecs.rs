@@ -18,10 +18,13 @@ use crate::verb::run::{Run, ending_of};
 use crate::verb::{attach, reach};
 
 impl Run<'_> {
-    /// Runs the task to its end: one ECS task, and another one after an end that is tried again. A task that is more than one ECS task at a time is
-    /// to branch off here: image and task definition are the same for all of them.
+    /// Runs the task to its end: one ECS task, and another one after an end that is tried again; or its shards, which are
+    /// many at a time.
     pub(super) async fn on_ecs(&self, there: &OnEcs, ready: &OnceReady, signals: &mut Signals) -> Result<Ending> {
-        let OnEcs { task, aws, facts, .. } = there;
+        let OnEcs { task, aws, facts, plan, .. } = there;
+        if let Some(shards) = plan.shards.as_ref().filter(|it| it.is_many()) {
+            return self.run_shards(there, shards, ready, signals).await;
+        }
         let mut attempts = Attempts::new(task.settings.retry.as_ref().map(|it| it.value), FIRST_PAUSE);
         let mut look = there.look.clone();
         loop {
@@ -83,6 +86,7 @@ impl Run<'_> {
             stop_run: &stop_run,
             single: wish.clone().zip(look),
             former,
+            many: None,
         };
         match launch::launch(aws, &self.cx.ui, order, signals).await? {
             Settled::Running(running) => self.follow_own(there, ready, &running, signals).await,
@@ -90,7 +94,7 @@ impl Run<'_> {
                 let ending = match self.not_started(there, wish.as_ref(), &settled)? {
                     Some(Joined::Follow { found, .. }) => self.follow(there, &found, signals).await?,
                     Some(Joined::Over(ending)) => *ending,
-                    None => return Err(Error::failed("nothing was started")),
+                    Some(Joined::GoesOn) | None => return Err(Error::failed("nothing was started")),
                 };
                 // Not this run's to start again.
                 let ended = Ended { is_over: false, ..Ended::over(ending.outcome) };
@@ -146,6 +150,7 @@ impl Run<'_> {
             on_interrupt: plan.on_interrupt,
             launched_here: true,
             attended: ui.can_ask(),
+            of_many: false,
         };
         let finish = follow::follow(aws, ui, there.cluster(), target, &plan.logs, signals, running.signal).await;
         conclude(&mut ending, &finish, &plan.container, &by_hand);
@@ -154,14 +159,14 @@ impl Run<'_> {
     }
 
     /// What the last event says in any case.
-    fn begun(&self, ready: &OnceReady, arn: String) -> Ending {
+    pub(super) fn begun(&self, ready: &OnceReady, arn: impl Into<Option<String>>) -> Ending {
         let OnceReady { image, definition } = ready;
         Ending {
             outcome: Outcome::Unknown,
             // Until the end is known: what is not concluded has not succeeded.
             exit_code: exit::FAILED,
             run_id: self.run_id.clone(),
-            task_arn: Some(arn),
+            task_arn: arn.into(),
             task_definition: Some(definition.arn.clone()),
             image: Some(definition.image.clone()),
             timings: Timings { build: image.build_seconds, push: image.push_seconds, ..Timings::default() },

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::{Result, exit};
 use crate::model::{Attempt, Ending, Outcome, ResolvedTask, Runner, Timings};
 use crate::retry::{Attempts, Ended};
-use crate::stage::local;
+use crate::stage::local::{self, Holder, Lock};
 use crate::tools::git;
 use crate::tools::signals::Signals;
 use crate::verb::run::Run;
@@ -20,12 +20,14 @@ impl Run<'_> {
         &self,
         task: &ResolvedTask,
         image: Option<&Image>,
+        lock: Option<Lock>,
         signals: &mut Signals,
     ) -> Result<Ending> {
         let run = local::Run {
             id: self.run_id.clone(),
             commit: git::commit(&self.cx.sh, &self.cx.root).await,
             json: self.json,
+            lock,
             grace: local::GRACE,
         };
         let mut attempts = Attempts::new(task.settings.retry.as_ref().map(|it| it.value), FIRST_PAUSE);
@@ -47,14 +49,17 @@ impl Run<'_> {
         }
     }
 
-    /// Another process of this machine runs it.
-    pub(super) fn held_here(&self, task: &ResolvedTask, holder: &str) -> Ending {
+    /// Another process or container of this machine runs it.
+    pub(super) fn held_here(&self, task: &ResolvedTask, holder: &Holder) -> Ending {
         Ending {
             outcome: Outcome::AlreadyRunning,
             exit_code: exit::FAILED,
             run_id: self.run_id.clone(),
-            explanation: Some(format!("`{}` runs already in `{}`: {holder}", task.task, task.environment.value)),
-            hint: Some("wait for its end and run again".to_owned()),
+            explanation: Some(format!(
+                "`{}` runs already in `{}`: {}",
+                task.task, task.environment.value, holder.words
+            )),
+            hint: Some(holder.hint.clone()),
             ..Ending::default()
         }
     }

@@ -9,10 +9,12 @@ mod prepare;
 mod ready;
 mod retry;
 mod sequence;
+mod shards;
 mod survey;
 
-use std::time::Instant;
+use tokio::time::Instant;
 
+use crate::aws::Aws;
 use crate::cx::{Cx, TasksFile};
 use crate::error::{Error, Result, exit};
 use crate::event::Event;
@@ -25,7 +27,7 @@ use crate::verb::changed;
 use sequence::Sequence;
 
 /// Runs the task, and what it needs before it, and returns the exit code. What goes wrong before the task's own end is an error, for the
-/// caller to show.
+/// caller to show. `aws`: the caller's clients, in place of those that tasks.toml and the environment lead to.
 pub async fn run(
     file: &TasksFile,
     flags: &flags::Run,
@@ -33,8 +35,9 @@ pub async fn run(
     run_id: &str,
     ui: &Ui,
     signals: &mut Signals,
+    aws: Option<Aws>,
 ) -> Result<u8> {
-    let whole = Whole { cx: Cx::new(file, ui.clone())?, flags, everywhere, run_id, start: Instant::now() };
+    let whole = Whole { cx: Cx::new(file, ui.clone())?, flags, everywhere, run_id, aws, start: Instant::now() };
     let (turns, skipped) = prepare::resolve(&whole, &file.config()?)?;
     if let Some(mut ending) = changed::skipped(&whole.cx, flags, run_id, signals).await? {
         ending.timings.total = Some(whole.start.elapsed().as_secs_f64());
@@ -67,6 +70,7 @@ struct Whole<'a> {
     flags: &'a flags::Run,
     everywhere: &'a Everywhere,
     run_id: &'a str,
+    aws: Option<Aws>,
     start: Instant,
 }
 
@@ -80,6 +84,7 @@ struct Run<'a> {
     json: bool,
     /// Another task was asked for, and needs this one.
     is_need: bool,
+    aws: Option<Aws>,
     start: Instant,
 }
 
@@ -105,6 +110,7 @@ impl<'a> Whole<'a> {
             run_id: self.run_id.to_owned(),
             json: self.everywhere.format == Format::Json,
             is_need,
+            aws: self.aws.clone(),
             start: self.start,
         }
     }

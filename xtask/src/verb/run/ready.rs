@@ -57,7 +57,7 @@ pub(super) enum Made {
 pub(super) async fn make(tasks: &[(&Run<'_>, &Prepared)], signals: &mut Signals) -> Result<Made> {
     let mut locks = Vec::new();
     for (index, (run, prepared)) in tasks.iter().enumerate() {
-        locks.push(match lock(run, prepared)? {
+        locks.push(match lock(run, prepared).await? {
             Ok(lock) => lock,
             Err(ending) => return Ok(Made::Held(index, Box::new(ending))),
         });
@@ -95,12 +95,12 @@ enum OneImage {
 }
 
 /// The lock of an exclusive task on this machine; the ending is that of a run which has to do without.
-fn lock(run: &Run<'_>, prepared: &Prepared) -> Result<Result<Option<Lock>, Ending>> {
+async fn lock(run: &Run<'_>, prepared: &Prepared) -> Result<Result<Option<Lock>, Ending>> {
     let Prepared::Machine(task) = prepared else { return Ok(Ok(None)) };
     if !task.exclusive {
         return Ok(Ok(None));
     }
-    Ok(match local::lock(&run.cx.root, task, &run.run_id, &logs::now().to_string())? {
+    Ok(match local::lock(&run.cx, task, &run.run_id, &logs::now().to_string()).await? {
         Locked::Ours(lock) => Ok(Some(lock)),
         Locked::Held(holder) => Err(run.timed(run.held_here(task, &holder))),
     })

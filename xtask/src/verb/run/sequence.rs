@@ -1,6 +1,6 @@
 //! The tasks of a run one after the other: which of them have to run at all, each one's turn, and what the first failure leaves undone.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use crate::error::{Error, Problem, Result, exit};
 use crate::event::Event;
@@ -51,13 +51,13 @@ impl<'a, 'b> Sequence<'a, 'b> {
             let joined = run.joined(there, signals).await?;
             let starts_here = match &joined {
                 None => continue,
-                Some(Joined::Over(_)) => true,
+                Some(Joined::Over(_) | Joined::GoesOn) => true,
                 Some(Joined::Follow { is_this_run, .. }) => index == last || *is_this_run,
             };
             if let Some(Joined::Over(ending)) = joined {
                 return Ok(Some(self.over(index, *ending)));
             }
-            self.joined[index] = joined;
+            self.joined[index] = joined.filter(|it| !matches!(it, Joined::GoesOn));
             if starts_here {
                 self.first = index;
                 for before in 0..index {
@@ -144,9 +144,7 @@ impl<'a, 'b> Sequence<'a, 'b> {
             (_, _, Some(Joined::Over(ending))) => Ok(*ending),
             (Prepared::Ecs(there), Some(Ready::Ecs(ready)), None) => Box::pin(run.on_ecs(there, &ready, signals)).await,
             (Prepared::Machine(task), Some(Ready::Machine { lock, image }), None) => {
-                let ending = run.on_this_machine(task, image.as_ref(), signals).await;
-                drop(lock);
-                ending
+                run.on_this_machine(task, image.as_ref(), lock, signals).await
             }
             _ => Err(Error::failed(format!("`{}` was not made ready", prepared.task().task))),
         }

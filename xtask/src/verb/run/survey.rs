@@ -24,7 +24,10 @@ pub(super) async fn survey_all(turns: &[Turn<'_>], signals: &mut Signals) -> Res
         return Ok(turns.iter().map(|_| None).collect());
     };
     let guard = reach::guard_endpoint(&task.environment, &task.settings)?;
-    let aws = reach::connect(&task.settings, &run.cx.ui).await?;
+    let aws = match &run.aws {
+        Some(aws) => aws.clone(),
+        None => reach::connect(&task.settings, &run.cx.ui).await?,
+    };
     let reads = survey::Reads::new(&aws);
     let mut inputs = Inputs::default();
     let on_ecs: Vec<&Turn<'_>> = turns.iter().filter(is_on_ecs).collect();

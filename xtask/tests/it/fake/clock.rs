@@ -1,7 +1,9 @@
-//! The fake's clock: real time, faster; or set by hand, for a door without real time.
+//! The fake's clock: real time, faster; or set by hand; or tokio's, where that is paused and asked from inside its runtime.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 use super::life::Millis;
 

@@ -210,6 +210,11 @@ pub fn add_service(state: &mut State, cluster: &str, members: &Value, now: Milli
     state.services.push(service);
 }
 
+/// The variable XTASK_SHARD of a container override.
+pub fn shard_of(container: &Value) -> Option<&str> {
+    list(container, "environment").find(|it| text(it, "name") == "XTASK_SHARD").map(|it| text(it, "value"))
+}
+
 /// The arguments and variables that an ECS task was started with, of the container of that name.
 pub fn container_override<'a>(request: &'a Value, container: &str) -> Option<&'a Value> {
     list(request.get("overrides")?, "containerOverrides").find(|it| text(it, "name") == container)

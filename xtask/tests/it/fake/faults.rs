@@ -3,8 +3,10 @@
 
 use std::ops::{Bound, RangeBounds};
 
+use serde_json::json;
+
 use super::life::Millis;
-use super::wire::{Refusal, Service};
+use super::wire::{Refusal, Request, Service};
 
 /// One thing that goes wrong.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +25,10 @@ pub enum Fault {
     ExpiredToken,
     /// The same of these ones only, by their access key.
     ExpiredKey(&'static str),
+    /// GetLogEvents answers with an empty page that is not the end. In front of another's AWS only: see [`super::behind`].
+    EmptyPage,
+    /// DescribeTasks knows none of them.
+    Missing,
     /// HTTP 400 with this code and message.
     Refuse(&'static str, &'static str),
     /// It happens, and the answer takes so long, on the fake's clock.
@@ -44,6 +50,21 @@ impl Fault {
     pub fn acts(&self) -> bool {
         use Fault::{DropAfter, HalfBody, NeverAnswerAfter, ServerErrorAfter, Slow};
         matches!(self, ServerErrorAfter | Slow(_) | DropAfter | HalfBody | NeverAnswerAfter)
+    }
+
+    /// The answer of a call that has no effect and is answered all the same.
+    pub fn answer(&self, request: &Request) -> Option<String> {
+        match self {
+            Fault::EmptyPage => {
+                let token = super::behind::after_an_empty_page(request.str("nextToken"));
+                Some(json!({ "events": [], "nextForwardToken": token, "nextBackwardToken": "b/" }).to_string())
+            }
+            Fault::Missing => {
+                let failures = request.strings("tasks").into_iter().map(|it| json!({ "arn": it, "reason": "MISSING" }));
+                Some(json!({ "tasks": [], "failures": failures.collect::<Vec<_>>() }).to_string())
+            }
+            _ => None,
+        }
     }
 
     /// The refusal that is sent instead of an answer, in the words of the service.
@@ -135,16 +156,21 @@ struct Bucket {
     at: Millis,
 }
 
-/// Burst and calls a second, in an account and region, of the operations that share a bucket.
+/// Burst and calls a second, in an account and region, of the operations that share a bucket. A call needs a token of each bucket that
+/// it is in: Fargate counts RunTask once more.
 const BUCKETS: &[(&[&str], f64, f64)] = &[
     (&["RegisterTaskDefinition", "DeregisterTaskDefinition"], 20.0, 1.0),
+    (&["DeleteTaskDefinitions"], 5.0, 1.0),
     (&["DescribeTaskDefinition", "ListTaskDefinitions"], 50.0, 20.0),
     (&["RunTask", "StopTask", "ExecuteCommand"], 100.0, 40.0),
+    (&["RunTask"], 100.0, 20.0),
     (&["DescribeTasks", "ListTasks"], 100.0, 20.0),
     (&["DescribeServices", "ListServices"], 100.0, 20.0),
     (&["DescribeClusters", "ListClusters"], 50.0, 20.0),
-    (&["GetLogEvents"], 10.0, 10.0),
+    (&["FilterLogEvents"], 10.0, 10.0),
 ];
+/// Its rate is 10 in some regions and 25 in others, and no burst beyond a second of it.
+const LOG_READS: &[&str] = &["GetLogEvents"];
 
 /// All rules and buckets.
 #[derive(Debug, Default)]
@@ -167,10 +193,11 @@ impl Faults {
         self.rules.push((Which::During(operation.to_owned(), from, to), fault));
     }
 
-    /// Throttles as AWS does.
-    pub fn buckets(&mut self, now: Millis) {
+    /// Throttles as AWS does in a region that allows so many reads of a stream a second.
+    pub fn buckets(&mut self, log_reads: f64, now: Millis) {
         self.buckets = BUCKETS
             .iter()
+            .chain(&[(LOG_READS, log_reads, log_reads)])
             .map(|(operations, burst, per_second)| Bucket {
                 operations,
                 burst: *burst,
@@ -188,19 +215,22 @@ impl Faults {
         let hit = self.rules.iter().find(|(which, _)| match which {
             Which::Calls(it, first, last) => is(it) && (*first..=*last).contains(&nth),
             Which::Request(it) => *it == index,
-            Which::During(it, from, to) => is(it) && (*from..*to).contains(&now),
+            Which::During(it, from, to) => (*from..*to).contains(&now) && is(it),
         });
         if let Some((_, fault)) = hit {
             return Some(fault.clone());
         }
-        let bucket = self.buckets.iter_mut().find(|it| it.operations.contains(&operation))?;
-        let refill = (now - bucket.at) as f64 / 1000.0 * bucket.per_second;
-        bucket.tokens = (bucket.tokens + refill).min(bucket.burst);
-        bucket.at = now;
-        if bucket.tokens < 1.0 {
+        let mut buckets: Vec<&mut Bucket> =
+            self.buckets.iter_mut().filter(|it| it.operations.contains(&operation)).collect();
+        for bucket in &mut buckets {
+            let refill = (now - bucket.at) as f64 / 1000.0 * bucket.per_second;
+            bucket.tokens = (bucket.tokens + refill).min(bucket.burst);
+            bucket.at = now;
+        }
+        if buckets.iter().any(|it| it.tokens < 1.0) {
             return Some(Fault::Throttle);
         }
-        bucket.tokens -= 1.0;
+        buckets.iter_mut().for_each(|it| it.tokens -= 1.0);
         None
     }
 }
@@ -236,9 +266,14 @@ mod tests {
     #[test]
     fn a_bucket_empties_and_fills_again() {
         let mut faults = Faults::default();
-        faults.buckets(0);
+        faults.buckets(10.0, 0);
         let mut throttled =
             |now| (0..20).filter(|_| faults.pick("GetLogEvents", 0, 0, now) == Some(Fault::Throttle)).count();
         assert_eq!([throttled(0), throttled(0), throttled(500), throttled(60_000)], [10, 20, 15, 10]);
+        // 100 at once, then 20 a second though the bucket that it shares with StopTask would give 40.
+        let mut run = |now| (0..150).filter(|_| faults.pick("RunTask", 0, 0, now).is_none()).count();
+        assert_eq!([run(60_000), run(61_000), run(62_000)], [100, 20, 20]);
+        let stopped = (0..150).filter(|_| faults.pick("StopTask", 0, 0, 62_000).is_none()).count();
+        assert_eq!(stopped, 40, "what RunTask left of the 100 and the refill of two seconds");
     }
 }

@@ -33,9 +33,14 @@ pub fn handle(state: &mut State, request: &Request, now: Millis) -> Option<Reply
     }
 }
 
+/// What a line has in the place of this program's shard.
+const SHARD: &str = "$XTASK_SHARD";
+
 /// A stream as it is now: the container's start and the lines that can be read.
 struct Stream {
     start: Millis,
+    /// The container's variable XTASK_SHARD, which its lines may name: the text of a thousand shards is kept once.
+    shard: Option<String>,
     lines: std::sync::Arc<Vec<Line>>,
     count: usize,
 }
@@ -48,7 +53,7 @@ fn get_log_events(state: &mut State, request: &Request, now: Millis) -> Reply {
     if !state.groups.iter().any(|it| it == group) {
         return Err(not_found("group"));
     }
-    let paging = state.paging;
+    let (paging, token_life) = (state.paging, state.token_life);
     let Some(stream) = find(state, group, name, now) else { return Err(not_found("stream")) };
     let from_head = request.body["startFromHead"] == true;
     let most = request.body["limit"].as_u64().unwrap_or(10_000);
@@ -61,7 +66,12 @@ fn get_log_events(state: &mut State, request: &Request, now: Millis) -> Reply {
             if !from_head {
                 return Err(Refusal::parameter("A forward token needs startFromHead to be true."));
             }
-            parse_token(token).ok_or_else(|| Refusal::parameter("The specified nextToken is invalid."))?
+            let (place, issued, empties) =
+                parse_token(token).ok_or_else(|| Refusal::parameter("The specified nextToken is invalid."))?;
+            if now - issued > token_life {
+                return Err(Refusal::parameter("The specified nextToken is invalid."));
+            }
+            (place, empties)
         }
         None if from_head => (0, 0),
         None => (stream.count.saturating_sub(most as usize), 0),
@@ -69,7 +79,8 @@ fn get_log_events(state: &mut State, request: &Request, now: Millis) -> Reply {
     let mut random = Random::new(paging.seed.wrapping_mul(1_000_003).wrapping_add(place as u64));
     let wanted_empties = random.below(paging.empty + 1);
     if place < stream.count && empties < wanted_empties {
-        return Ok(answer(&stream, place, place, empties + 1, request));
+        let forward = forward_token(place, now, empties + 1);
+        return Ok(answer(&stream, place, place, &forward, request));
     }
     let most = most.min(page_size(paging, &mut random)) as usize;
     let mut to = place;
@@ -82,8 +93,11 @@ fn get_log_events(state: &mut State, request: &Request, now: Millis) -> Reply {
         to += 1;
     }
     // At the end the token stays as it was, empty pages that were counted in it included.
-    let empties = if to == place { empties } else { 0 };
-    Ok(answer(&stream, place, to, empties, request))
+    let forward = match token {
+        Some(token) if to == place => token.to_owned(),
+        _ => forward_token(to, now, if to == place { empties } else { 0 }),
+    };
+    Ok(answer(&stream, place, to, &forward, request))
 }
 
 fn page_size(paging: Paging, random: &mut Random) -> u64 {
@@ -115,10 +129,12 @@ fn find(state: &mut State, group: &str, name: &str, now: Millis) -> Option<Strea
     let end = times.ended.map_or(Millis::MAX, |(at, _, _)| at - start);
     let written = lines.partition_point(|it| it.at <= end);
     let count = lines[..written].partition_point(|it| start + it.seen <= now);
-    Some(Stream { start, lines, count })
+    let shard =
+        super::ecs::container_override(&task.request, container).and_then(super::ecs::shard_of).map(str::to_owned);
+    Some(Stream { start, shard, lines, count })
 }
 
-fn answer(stream: &Stream, from: usize, to: usize, empties: u64, request: &Request) -> String {
+fn answer(stream: &Stream, from: usize, to: usize, forward: &str, request: &Request) -> String {
     let start_time = request.body["startTime"].as_i64().unwrap_or(i64::MIN);
     let end_time = request.body["endTime"].as_i64().unwrap_or(i64::MAX);
     // By hand, since a page may have ten thousand of them and tests run without optimisation.
@@ -132,12 +148,14 @@ fn answer(stream: &Stream, from: usize, to: usize, empties: u64, request: &Reque
         }
         let ingested = stream.start + line.seen;
         let _ = write!(text, "{comma}{{\"ingestionTime\":{ingested},\"message\":");
-        push_json(&mut text, &line.text);
+        match &stream.shard {
+            Some(shard) => push_json(&mut text, &line.text.replace(SHARD, shard)),
+            None => push_json(&mut text, &line.text),
+        }
         let _ = write!(text, ",\"timestamp\":{timestamp}}}");
         comma = ",";
     }
-    let (forward, backward) = (token('f', to, empties), token('b', from, 0));
-    let _ = write!(text, "],\"nextBackwardToken\":\"{backward}\",\"nextForwardToken\":\"{forward}\"}}");
+    let _ = write!(text, "],\"nextBackwardToken\":\"b/{from:056}/s\",\"nextForwardToken\":\"{forward}\"}}");
     text
 }
 
@@ -151,14 +169,14 @@ fn push_json(text: &mut String, message: &str) {
     }
 }
 
-/// 56 digits as on AWS: the place of the next event, and how many empty pages there were at it.
-fn token(direction: char, place: usize, empties: u64) -> String {
-    format!("{direction}/{place:028}{empties:028}/s")
+/// 56 digits as on AWS: the place of the next event, when the token was given out, and how many empty pages there were at the place.
+fn forward_token(place: usize, now: Millis, empties: u64) -> String {
+    format!("f/{place:028}{now:020}{empties:08}/s")
 }
 
-fn parse_token(token: &str) -> Option<(usize, u64)> {
+fn parse_token(token: &str) -> Option<(usize, Millis, u64)> {
     let digits = token.strip_prefix("f/")?.strip_suffix("/s").filter(|it| it.len() == 56)?;
-    Some((digits[..28].parse().ok()?, digits[28..].parse().ok()?))
+    Some((digits[..28].parse().ok()?, digits[28..48].parse().ok()?, digits[48..].parse().ok()?))
 }
 
 /// The log groups that a definition's containers write to.

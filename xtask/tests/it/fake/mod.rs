@@ -16,13 +16,15 @@
 //! assert!(fake.alive().is_empty());
 //! ```
 //!
-//! - **One `handle`** (below): request, state and time in, answer out. No sockets, no real time. [`http`] is the door for the binary.
+//! - **One `handle`** (below): request, state and time in, answer out. No sockets, no real time. [`http`] is the door for the binary,
+//!   [`memory`] the one for the library under tokio's paused clock.
 //! - **Time** is the fake's own: [`Fake::new`] runs it [`SPEED`] times faster than real time, and gives the binary the same number
 //!   (`XTASK_TEST_SPEED`) for its own waits. Every duration of a [`Life`] and of a fault is on that clock, in milliseconds.
 //! - **Nothing ticks**: what an ECS task is at a moment follows from its life, RunTask and StopTask ([`life`]).
 //! - **What is sent is checked**: a member that AWS would silently ignore, an operation without a script or an unsigned call fails
 //!   the test that owns the fake, with the request; what ECS refuses is refused.
 
+pub mod behind;
 pub mod clock;
 pub mod definitions;
 pub mod ecr;
@@ -33,6 +35,7 @@ pub mod hooks;
 pub mod http;
 pub mod life;
 pub mod logs;
+pub mod memory;
 pub mod random;
 pub mod record;
 pub mod run_task;
@@ -42,9 +45,11 @@ pub mod sts;
 pub mod tasks;
 pub mod wire;
 
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -54,6 +59,7 @@ pub use hooks::Moment;
 pub use life::{ContainerLife, Life, Millis, OnSigterm};
 pub use record::Record;
 
+use behind::Behind;
 use clock::Clock;
 use faults::Faults;
 use hooks::{Hook, Point};
@@ -90,7 +96,12 @@ pub fn handle(state: &mut State, request: &Request, now: Millis) -> Result<Reply
 struct Inner {
     state: State,
     faults: Faults,
+    /// How many requests there were, and how many of each operation.
+    requests: usize,
+    counts: HashMap<String, u64>,
+    /// Empty where nobody wants them kept.
     records: Vec<Record>,
+    keeps_records: bool,
     latency: Option<(Random, Range<u64>)>,
     pushes: Option<PathBuf>,
     pushes_read: usize,
@@ -103,6 +114,13 @@ pub struct Core {
     clock: Clock,
     inner: Mutex<Inner>,
     hooks: Mutex<Vec<Hook>>,
+    /// Whether connections are refused, those that are open included.
+    refuses: AtomicBool,
+    /// Of the door.
+    port: OnceLock<u16>,
+    n_faults: AtomicUsize,
+    /// Who answers instead of [`handle`].
+    behind: Option<Behind>,
 }
 
 /// A request under way.
@@ -139,22 +157,27 @@ impl Core {
         let now = self.clock.now();
         let arrived = self.clock.elapsed();
         let inner = &mut *self.lock();
-        let index = inner.records.len();
-        let operation = request.operation.clone();
-        let nth = 1 + inner.records.iter().filter(|it| it.request.operation == operation).count() as u64;
+        let index = inner.requests;
+        inner.requests += 1;
+        let count = inner.counts.entry(request.operation.clone()).or_default();
+        *count += 1;
+        let nth = *count;
+        let fault = inner.faults.pick(&request.operation, index, nth, now);
         let is_by = |key: &str| request.header("authorization").is_some_and(|it| it.contains(key));
-        let fault = inner.faults.pick(&operation, index, nth, now);
         let fault = fault.filter(|it| !matches!(it, Fault::ExpiredKey(key) if !is_by(key)));
-        inner.records.push(Record {
-            index,
-            nth,
-            request: request.clone(),
-            arrived,
-            answered: None,
-            at: now,
-            status: 0,
-            answer: String::new(),
-        });
+        self.n_faults.fetch_add(usize::from(fault.is_some()), Ordering::SeqCst);
+        if inner.keeps_records {
+            inner.records.push(Record {
+                index,
+                nth,
+                request: request.clone(),
+                arrived,
+                answered: None,
+                at: now,
+                status: 0,
+                answer: String::new(),
+            });
+        }
         let latency =
             inner.latency.as_mut().map_or(0, |(random, range)| range.start + random.below(range.end - range.start));
         let slow = if let Some(Fault::Slow(span)) = fault { span } else { 0 };
@@ -164,28 +187,34 @@ impl Core {
     /// Its effect, if it has one, and what the door does then.
     pub fn act(&self, exchange: &Exchange) -> Act {
         let now = self.clock.now();
-        let inner = &mut *self.lock();
         let request = &exchange.request;
-        read_pushes(inner, now);
-        let refusal = exchange
-            .fault
-            .as_ref()
-            .and_then(|it| it.refusal(request.service, &request.operation, &inner.state.caller_arn()));
-        let acts = exchange.fault.as_ref().is_none_or(Fault::acts);
-        let answer = if acts {
-            let reply = handle(&mut inner.state, request, now).unwrap_or_else(|problem| {
-                inner.state.problems.push(problem.clone());
-                Err(Refusal::new("UnknownOperationException", problem))
-            });
-            wire::answer(request.service, reply)
-        } else {
-            wire::answer(request.service, Ok(String::new()))
+        let expired = memory::is_expired(request, &self.lock().state.keys, now).then_some(Fault::ExpiredToken);
+        let fault = expired.as_ref().or(exchange.fault.as_ref());
+        let acts = fault.is_none_or(Fault::acts);
+        let answer = match &self.behind {
+            _ if !acts => {
+                let body = fault.and_then(|it| it.answer(request)).unwrap_or_default();
+                wire::answer(request.service, Ok(body))
+            }
+            // Others' answers take their time: nobody waits for them with the lock held.
+            Some(behind) => behind.ask(request),
+            None => {
+                let inner = &mut *self.lock();
+                read_pushes(inner, now);
+                let reply = handle(&mut inner.state, request, now).unwrap_or_else(|problem| {
+                    inner.state.problems.push(problem.clone());
+                    Err(Refusal::new("UnknownOperationException", problem))
+                });
+                wire::answer(request.service, reply)
+            }
         };
+        let caller = self.lock().state.caller_arn();
+        let refusal = fault.and_then(|it| it.refusal(request.service, &request.operation, &caller));
         if let Some(refusal) = refusal {
             return Act::Answer(refusal.answer(request.service));
         }
-        match &exchange.fault {
-            None | Some(Fault::Slow(_)) => Act::Answer(answer),
+        match fault {
+            None | Some(Fault::Slow(_) | Fault::EmptyPage | Fault::Missing) => Act::Answer(answer),
             Some(Fault::HalfBody) => Act::Half(answer),
             Some(Fault::NeverAnswer | Fault::NeverAnswerAfter) => Act::Silence,
             Some(_) => Act::Close,
@@ -195,7 +224,8 @@ impl Core {
     /// The answer is about to leave.
     pub fn answered(&self, exchange: &Exchange, answer: &Answer) {
         let answered = self.clock.elapsed();
-        let record = &mut self.lock().records[exchange.index];
+        let inner = &mut *self.lock();
+        let Some(record) = inner.records.get_mut(exchange.index) else { return };
         (record.answered, record.status) = (Some(answered), answer.status);
         record.answer.clone_from(&answer.body);
     }
@@ -221,6 +251,32 @@ impl Core {
         for hook in due {
             (hook.run)();
         }
+    }
+
+    /// From now on connections are refused, for so long in real time.
+    pub fn refuse_for(self: &Arc<Core>, span: Duration) {
+        self.refuses.store(true, Ordering::SeqCst);
+        // Wakes the thread that accepts.
+        let _ = self.port.get().map(|it| std::net::TcpStream::connect(("127.0.0.1", *it)));
+        let core = Arc::clone(self);
+        std::thread::spawn(move || {
+            std::thread::sleep(span);
+            core.refuses.store(false, Ordering::SeqCst);
+        });
+    }
+
+    /// Another run starts its ECS task now: the same as the newest RunTask asks for, but for who started it.
+    pub fn run_beside(&self, started_by: &str) {
+        let now = self.clock.now();
+        let inner = &mut *self.lock();
+        let asked = inner.records.iter().rfind(|it| it.request.operation == "RunTask").expect("RunTask was called");
+        let mut body = asked.request.body.clone();
+        body["startedBy"] = started_by.into();
+        let reference = asked.request.str("taskDefinition").unwrap_or_default();
+        let definition = definitions::find(&inner.state, reference).expect("it is registered").clone();
+        let cluster = inner.state.cluster(body["cluster"].as_str()).expect("there is a cluster").name.clone();
+        let task = run_task::start(&mut inner.state, &cluster, &definition, &body, now);
+        inner.state.tasks.push(task);
     }
 
     /// Lets a span of the fake's clock pass.
@@ -286,7 +342,8 @@ pub struct Started {
 #[derive(Debug)]
 pub struct Fake {
     core: Arc<Core>,
-    door: http::Door,
+    /// `None`: the other door is used, which is always open.
+    door: Option<http::Door>,
 }
 
 impl Default for Fake {
@@ -307,8 +364,21 @@ impl Fake {
         Fake::with_speed(0.0)
     }
 
+    /// In front of another's AWS, which answers instead, in real time; only the faults are the fake's.
+    pub fn before(url: &str) -> Fake {
+        let core = Fake::closed(1.0, Some(Behind::new(url)));
+        let door = Some(http::Door::open(Arc::clone(&core)));
+        Fake { core, door }
+    }
+
     /// The same, the clock so much faster than real time.
     pub fn with_speed(speed: f64) -> Fake {
+        let core = Fake::closed(speed, None);
+        let door = Some(http::Door::open(Arc::clone(&core)));
+        Fake { core, door }
+    }
+
+    fn closed(speed: f64, behind: Option<Behind>) -> Arc<Core> {
         let state = State {
             account: ACCOUNT.to_owned(),
             region: REGION.to_owned(),
@@ -317,16 +387,20 @@ impl Fake {
             services: Vec::new(),
             definitions: Vec::new(),
             tasks: Vec::new(),
-            tokens: std::collections::HashMap::new(),
+            tokens: HashMap::new(),
             repositories: Vec::new(),
             groups: Vec::new(),
             next_lives: std::collections::VecDeque::new(),
             life: Life::new(),
+            shard_lives: HashMap::new(),
+            capacity: None,
             next_failures: std::collections::VecDeque::new(),
             missing_first: 0,
             list_lag: 0,
             paging: Paging { seed: 0, most: 10_000, random: false, empty: 0 },
+            token_life: 86_400_000,
             ecr_password: ECR_PASSWORD.to_owned(),
+            keys: Vec::new(),
             gateway: None,
             not_connected: 0,
             problems: Vec::new(),
@@ -334,15 +408,24 @@ impl Fake {
         let inner = Inner {
             state,
             faults: Faults::default(),
+            requests: 0,
+            counts: HashMap::new(),
             records: Vec::new(),
+            keeps_records: true,
             latency: None,
             pushes: None,
             pushes_read: 0,
             date_is_fake: false,
         };
-        let core = Arc::new(Core { clock: Clock::new(speed), inner: Mutex::new(inner), hooks: Mutex::new(Vec::new()) });
-        let door = http::Door::open(Arc::clone(&core));
-        Fake { core, door }
+        Arc::new(Core {
+            clock: Clock::new(speed),
+            inner: Mutex::new(inner),
+            hooks: Mutex::new(Vec::new()),
+            refuses: AtomicBool::new(false),
+            port: OnceLock::new(),
+            n_faults: AtomicUsize::new(0),
+            behind,
+        })
     }
 
     fn change(self, change: impl FnOnce(&mut Inner, Millis)) -> Fake {
@@ -448,6 +531,16 @@ impl Fake {
         self.change(|inner, _| inner.state.next_lives.push_back(life))
     }
 
+    /// The life of a shard, by its number: of its first ECS task and of those that follow.
+    pub fn shard_life(self, shard: u32, life: Life) -> Fake {
+        self.change(|inner, _| drop(inner.state.shard_lives.insert(shard, life)))
+    }
+
+    /// Fargate has room for so many ECS tasks at a time; of one more RunTask says that there is none at present.
+    pub fn capacity(self, most: usize) -> Fake {
+        self.change(|inner, _| inner.state.capacity = Some(most))
+    }
+
     /// Sessions of ECS Exec go there.
     pub fn exec(self, gateway: &crate::gateway::Gateway) -> Fake {
         self.change(|inner, _| inner.state.gateway = Some(gateway.shared()))
@@ -479,6 +572,11 @@ impl Fake {
         self.change(|inner, _| inner.state.paging = Paging { seed, most, random: true, empty })
     }
 
+    /// CloudWatch Logs forgets a forward token after so long; a day without this.
+    pub fn log_tokens_live(self, span: Millis) -> Fake {
+        self.change(|inner, _| inner.state.token_life = span)
+    }
+
     /// What goes wrong with which calls of an operation (`*`: of any), numbered from 1: `1`, `2..=4`, `3..`, `..`.
     pub fn fault(self, operation: &str, calls: impl Calls, fault: Fault) -> Fake {
         self.change(|inner, _| inner.faults.calls(operation, calls, fault))
@@ -494,9 +592,19 @@ impl Fake {
         self.change(|inner, now| inner.faults.during(operation, now + from, now + to, fault))
     }
 
-    /// Throttles as AWS does, by token buckets.
+    /// Throttles as AWS does, by token buckets, where it is strictest with reads of the log: 10 a second.
     pub fn throttles_like_aws(self) -> Fake {
-        self.change(|inner, now| inner.faults.buckets(now))
+        self.throttles_like_aws_at(10.0)
+    }
+
+    /// The same in a region that allows so many reads of a stream a second.
+    pub fn throttles_like_aws_at(self, log_reads: f64) -> Fake {
+        self.change(|inner, now| inner.faults.buckets(log_reads, now))
+    }
+
+    /// Requests and answers are counted and not kept: for many of them.
+    pub fn keeps_no_records(self) -> Fake {
+        self.change(|inner, _| inner.keeps_records = false)
     }
 
     /// Real milliseconds that each answer takes, by seed.
@@ -520,7 +628,7 @@ impl Fake {
 impl Fake {
     /// `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.door.port)
+        format!("http://127.0.0.1:{}", self.door.as_ref().expect("it has a door for others").port)
     }
 
     /// The variables with which a client finds the fake. No region.
@@ -591,12 +699,22 @@ impl Fake {
 impl Fake {
     /// Waits until a client that has ended is gone from here too: everything that it had sent has then had its effect.
     pub fn settle(&self) {
-        self.door.wait_until_left();
+        self.door.iter().for_each(http::Door::wait_until_left);
     }
 
     /// What the doors bring requests to, for who looks at them all.
     pub fn core(&self) -> Arc<Core> {
         Arc::clone(&self.core)
+    }
+
+    /// The ARNs of what RunTask started in the AWS behind.
+    pub fn started_behind(&self) -> Vec<String> {
+        self.core.behind.as_ref().map(Behind::started).unwrap_or_default()
+    }
+
+    /// How many requests met a fault.
+    pub fn n_faults(&self) -> usize {
+        self.core.n_faults.load(Ordering::SeqCst)
     }
 
     /// Every request, in the order of arrival.
@@ -611,7 +729,12 @@ impl Fake {
 
     /// How many calls of an operation there were.
     pub fn count(&self, operation: &str) -> usize {
-        self.core.lock().records.iter().filter(|it| it.request.operation == operation).count()
+        self.core.lock().counts.get(operation).map_or(0, |it| *it as usize)
+    }
+
+    /// How many calls of each operation there were.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        self.core.lock().counts.clone().into_iter().collect()
     }
 
     /// The bodies of an operation's calls.

@@ -11,6 +11,8 @@ use super::tasks;
 use super::wire::{Refusal, Reply, Request};
 
 const HOUR: Millis = 3_600_000;
+const NO_CAPACITY: &str =
+    "Capacity is unavailable at this time. Please try again later or in a different availability zone";
 
 /// RunTask. An ECS task comes of it at most once for a token.
 pub fn run(state: &mut State, request: &Request, now: Millis) -> Reply {
@@ -60,7 +62,12 @@ pub fn run(state: &mut State, request: &Request, now: Millis) -> Reply {
         return Ok(json!({ "tasks": known, "failures": used.failures }).to_string());
     }
     let (mut arns, mut documents, mut failures) = (Vec::new(), Vec::new(), json!([]));
-    match state.next_failures.pop_front() {
+    let no_room = state.capacity.is_some_and(|most| {
+        let alive = state.tasks.iter().filter(|it| it.service.is_none() && !tasks::timeline_of(it).is_stopped(now));
+        alive.count() >= most
+    });
+    let no_room = no_room.then(|| vec![(NO_CAPACITY.to_owned(), None)]);
+    match state.next_failures.pop_front().or(no_room) {
         Some(reasons) => {
             let instance =
                 format!("arn:aws:ecs:{}:{}:container-instance/{}", state.region, state.account, cluster.name);
@@ -100,7 +107,9 @@ fn token_ends(state: &State, used: &TokenUse) -> Millis {
 /// A new ECS task.
 pub fn start(state: &mut State, cluster: &str, definition: &Definition, body: &Value, now: Millis) -> Task {
     let id = state.random.hex(32);
-    let mut life = state.next_lives.pop_front().unwrap_or_else(|| state.life.clone());
+    let shard = list(&body["overrides"], "containerOverrides").find_map(super::ecs::shard_of);
+    let of_shard = shard.and_then(|it| it.parse().ok()).and_then(|it: u32| state.shard_lives.get(&it).cloned());
+    let mut life = of_shard.or_else(|| state.next_lives.pop_front()).unwrap_or_else(|| state.life.clone());
     // The one program whose life is known: `sleep N`.
     let sleeps = definition.containers().iter().find(|it| it["entryPoint"] == json!(["sleep"]));
     if let Some(container) = sleeps {
@@ -152,8 +161,9 @@ fn check(body: &Value, definition: &Definition, capacity_providers: &[String]) -
     if body.get("count").is_some_and(|it| !it.as_i64().is_some_and(|it| (1..=10).contains(&it))) {
         return Err(Refusal::parameter("Count must be between 1 and 10."));
     }
+    // The space is in no document, but ecs-deploy's `ECS Deploy` has started ECS tasks for years.
     if let Some(started_by) = body["startedBy"].as_str()
-        && (started_by.len() > 128 || !started_by.chars().all(|it| it.is_ascii_alphanumeric() || "-_/".contains(it)))
+        && (started_by.len() > 128 || !started_by.chars().all(|it| it.is_ascii_alphanumeric() || "-_/ ".contains(it)))
     {
         return Err(Refusal::parameter(format!("startedBy has characters that are not allowed: {started_by}")));
     }

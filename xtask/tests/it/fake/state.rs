@@ -110,6 +110,10 @@ pub struct State {
     /// Lives of the next ECS tasks, in order; then `life`.
     pub next_lives: VecDeque<Life>,
     pub life: Life,
+    /// Lives of shards by their number, the variable XTASK_SHARD; before all others.
+    pub shard_lives: HashMap<u32, Life>,
+    /// So many ECS tasks of RunTask find a place at a time.
+    pub capacity: Option<usize>,
     /// What the next RunTasks fail with: reason and detail of each failure. An empty list: neither task nor failure.
     pub next_failures: VecDeque<Vec<(String, Option<String>)>>,
     /// How often DescribeTasks says of a new ECS task that it is missing.
@@ -117,7 +121,11 @@ pub struct State {
     /// How long ListTasks does not know a new ECS task.
     pub list_lag: Millis,
     pub paging: Paging,
+    /// How long a forward token can be used.
+    pub token_life: Millis,
     pub ecr_password: String,
+    /// When the keys in use expire, and when their source has new ones. Only the door in memory has such a source.
+    pub keys: Vec<(Millis, Millis)>,
     /// Where sessions of ECS Exec go.
     pub gateway: Option<std::sync::Arc<crate::gateway::Shared>>,
     /// How often ExecuteCommand says that the agent is not connected.

@@ -4,6 +4,9 @@
 //! from docker's, an end for want of memory be seen, and a container be removed that was created while a signal came. PID 1 of
 //! a container ignores signals that it has no handler for, so none is forwarded: `docker stop` sends the image's stop signal, and SIGKILL after
 //! the grace, as ECS's StopTask does. On every way out the container is removed, with its anonymous volumes, or the line to do so is told.
+//! Where this process was killed there is no way out: the next run finds the container by its labels.
+//!
+//! docker's command line gives the output to us, not to our streams: it would die of a closed or full one, and take the container along.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -12,18 +15,21 @@ use std::pin::Pin;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::process::Pid;
 use serde::Deserialize;
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 use xshell::{Shell, cmd};
 
-use super::{Cause, Run, check, judge, launch, not_started, output, variables};
+use super::{Cause, Lock, Run, check, judge, launch, machine, not_started, output, place, variables};
 use crate::cx::Cx;
 use crate::error::{Error, Result, exit};
 use crate::event::Event;
 use crate::hints;
 use crate::model::{Ending, Outcome, ResolvedTask};
 use crate::tools::{self, Captured, Ended, Group, Io, Process, Signals, our_stdout, terminal};
+use crate::ui::Stream;
 
 /// How much longer than the container's own grace docker may take to stop it, and how long it may take to kill, inspect or remove it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,12 +43,89 @@ pub async fn docker(cx: &Cx, task: &ResolvedTask, image: &str, run: &Run, signal
     check(task)?;
     let sh = &cx.sh;
     let terminal = Terminal::of(task, run);
-    let mut order = Order::new(task, image, &run.id, terminal.tty, variables(task, run));
+    let place = place(&cx.root, task);
+    let mut order = Order::new(task, image, &run.id, &place, terminal.tty, variables(task, run));
+    if run.lock.is_none() {
+        // An exclusive task was looked for when its place was asked for.
+        for container in containers_of(sh, &place).await?.iter().filter(|it| it.is_left_behind()) {
+            cx.ui.emit(Event::Warning {
+                message: format!("{}; nobody follows it", container.words()),
+                hint: Some(container.hint()),
+            });
+        }
+    }
 
     let id = create(cx, sh, &mut order, signals).await?;
     let ending = follow(cx, sh, task, &id, run, &terminal, signals).await;
     remove(cx, sh, &id).await;
     ending.map(|it| Ending { image: Some(image.to_owned()), ..it })
+}
+
+// ---------------------------------------------------------------------------------------------------------------- labels
+
+const RUN_ID: &str = "xtask.run-id";
+/// The task in its environment and folder.
+const PLACE: &str = "xtask.place";
+/// Who follows the container: the machine, and the process there.
+const PROCESS: &str = "xtask.process";
+
+fn this_process() -> String {
+    format!("{}:{}", machine().unwrap_or_default(), std::process::id())
+}
+
+/// A container of ours that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    name: String,
+    /// docker's words: `Up 5 minutes`.
+    status: String,
+    run_id: String,
+    /// See [`PROCESS`].
+    process: String,
+}
+
+impl Container {
+    /// That it runs, in words.
+    pub fn words(&self) -> String {
+        format!("the container `{}` of run {} still runs ({})", self.name, self.run_id, self.status)
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        let name = &self.name;
+        format!("see its output with `docker logs --follow {name}`, end it with `docker rm --force --volumes {name}`")
+    }
+
+    /// Whether the process that followed it was one of this machine and is gone.
+    fn is_left_behind(&self) -> bool {
+        let Some((of, process)) = self.process.rsplit_once(':') else { return false };
+        let process = process.parse().ok().and_then(Pid::from_raw);
+        machine().is_some_and(|it| it == of)
+            && process.is_some_and(|it| rustix::process::test_kill_process(it) == Err(Errno::SRCH))
+    }
+}
+
+/// The containers that run in this place, newest first.
+pub async fn containers_of(sh: &Shell, place: &str) -> Result<Vec<Container>> {
+    let filter = format!("label={PLACE}={place}");
+    let format = [".Names", ".Status", &format!(".Label \"{RUN_ID}\""), &format!(".Label \"{PROCESS}\"")];
+    let format = format.map(|it| format!("{{{{{it}}}}}")).join("\t");
+    let call = cmd!(sh, "docker ps --no-trunc --filter {filter} --format {format}");
+    let captured = within_patience(tools::capture_whole(call, None)).await?;
+    if !captured.ended.success() {
+        let complaint = captured.complaint();
+        let error = Error::failed(format!("cannot look for containers of this task: {complaint}"));
+        return Err(match hint_of(&complaint) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        });
+    }
+    Ok(String::from_utf8_lossy(&captured.stdout).lines().filter_map(container_of).collect())
+}
+
+fn container_of(line: &str) -> Option<Container> {
+    let mut words = line.split('\t').map(str::to_owned);
+    Some(Container { name: words.next()?, status: words.next()?, run_id: words.next()?, process: words.next()? })
 }
 
 /// What the container gets of our terminal.
@@ -81,12 +164,21 @@ struct Order {
 }
 
 impl Order {
-    fn new(task: &ResolvedTask, image: &str, run_id: &str, tty: bool, variables: BTreeMap<String, String>) -> Order {
+    fn new(
+        task: &ResolvedTask,
+        image: &str,
+        run_id: &str,
+        place: &str,
+        tty: bool,
+        variables: BTreeMap<String, String>,
+    ) -> Order {
         let name = format!("xtask-{}-{run_id}", task.task);
         let mut options = vec!["--name".to_owned(), name.clone()];
         let mut option = |flag: &str, value: String| options.extend([flag.to_owned(), value]);
         option("--label", format!("xtask.task={}", task.task));
-        option("--label", format!("xtask.run-id={run_id}"));
+        option("--label", format!("{RUN_ID}={run_id}"));
+        option("--label", format!("{PLACE}={place}"));
+        option("--label", format!("{PROCESS}={}", this_process()));
         let mut environment = BTreeMap::new();
         for (variable, value) in variables {
             if is_dockers_own(&variable) {
@@ -286,21 +378,48 @@ async fn follow(
     signals: &mut Signals,
 ) -> Result<Ending> {
     let stdin = if terminal.stdin { Stdio::inherit() } else { Stdio::null() };
-    let stdout = if run.json { Stdio::piped() } else { our_stdout()? };
+    let (stdout, stderr, both) = if terminal.tty {
+        (our_stdout()?, Stdio::inherit(), None)
+    } else if !run.json && tools::stdout_is_stderr() {
+        // One pipe keeps the order between the two.
+        let (reader, [first, second]) = tools::pipe()?;
+        (first, second, Some(reader))
+    } else {
+        (Stdio::piped(), Stdio::piped(), None)
+    };
     let interactive = terminal.stdin.then_some("--interactive");
     let start = cmd!(sh, "docker start --attach {interactive...} --detach-keys {DETACH_KEYS} {id}");
     launch(cx, signals).await?;
     let _saved = terminal.foreground.then(terminal::save);
     let since = Instant::now();
     let group = if terminal.foreground { Group::Ours } else { Group::Own };
-    let mut attached = Process::start(start, Io { stdin, stdout, stderr: Stdio::inherit() }, group)?;
+    let mut attached =
+        Process::start_with(start, Io { stdin, stdout, stderr }, group, run.lock.as_ref().map(Lock::file))?;
 
-    let (over, when_over) = oneshot::channel();
-    let mut over = Some(over);
-    let mut log: Option<Pin<Box<dyn Future<Output = ()> + '_>>> = match attached.stdout() {
-        Some(stdout) => Some(Box::pin(output::log(&cx.ui, "docker", stdout, when_over))),
-        None => None,
-    };
+    if let (Some(lock), Some(process)) = (&run.lock, attached.id()) {
+        lock.taken_along(process);
+    }
+
+    let (out_over, when_out_over) = oneshot::channel();
+    let (err_over, when_err_over) = oneshot::channel();
+    let mut over = Some((out_over, err_over));
+    let (out, err) = (attached.stdout(), attached.stderr());
+    let mut log: Option<Pin<Box<dyn Future<Output = ()> + '_>>> = Some(Box::pin(async move {
+        let stdout = async {
+            match (out, both) {
+                (Some(out), _) if run.json => output::log(&cx.ui, "docker", out, when_out_over).await,
+                (Some(out), _) => output::copy(&cx.ui, Stream::Out, out, when_out_over).await,
+                (None, Some(both)) => output::copy(&cx.ui, Stream::Out, both, when_out_over).await,
+                (None, None) => {}
+            }
+        };
+        let stderr = async {
+            if let Some(err) = err {
+                output::copy(&cx.ui, Stream::Err, err, when_err_over).await;
+            }
+        };
+        tokio::join!(stdout, stderr);
+    }));
     let mut next_step = task.timeout.as_ref().map(|it| tokio::time::Instant::now() + it.value);
     let mut step = Step::Running;
     let mut stopper: Option<Process> = None;

@@ -7,10 +7,11 @@ use crate::model::{Runner, Sourced};
 fn order(task: &ResolvedTask, tty: bool) -> Order {
     let variables = [("A", "1\n2"), ("HOME", "/app"), ("https_proxy", "http://p")];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    Order::new(task, "acme/app:1", "r1", tty, variables)
+    Order::new(task, "acme/app:1", "r1", "local-db-migrate-0", tty, variables)
 }
 
 const FRONT: &str = "create --pull never --name xtask-db-migrate-r1 --label xtask.task=db-migrate --label xtask.run-id=r1 \
+                     --label xtask.place=local-db-migrate-0 --label xtask.process=tower:7 \
                      --env A --env HOME=/app --env https_proxy=http://p";
 
 #[test]
@@ -35,7 +36,8 @@ fn a_task_becomes_docker_create() {
         (&console, true, " --interactive --init --tty acme/app:1"),
     ] {
         let order = order(task, tty);
-        assert_eq!(order.argv().join(" "), format!("{FRONT}{back}"));
+        let argv = order.argv().join(" ").replace(&this_process(), "tower:7");
+        assert_eq!(argv, format!("{FRONT}{back}"));
         assert_eq!(order.environment, [("A".to_owned(), "1\n2".to_owned())].into(), "not what docker reads itself");
     }
     given.settings.cpu = Some(Sourced::default(512));
