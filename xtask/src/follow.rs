@@ -152,6 +152,8 @@ pub struct Finish {
     pub log: LogEnd,
     /// A StopTask that was never accepted: the ECS task may run on.
     pub stop_failed: Option<String>,
+    /// A StopTask that was accepted. Where the end is another one than STOPPED, that was not waited for.
+    pub stop_accepted: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -710,7 +712,7 @@ impl Follow {
             _ => "SIGTERM",
         };
         if !self.target.of_many {
-            let message = format!("{name}: stopping the ECS task; the same signal again leaves it as it is");
+            let message = format!("{name}: stopping the ECS task; the same signal again does not wait for its end");
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
         }
         self.want_stop(OurDoing::Signal(signal).reason(name), now);
@@ -844,9 +846,7 @@ impl Follow {
         let stop_failed = match &self.stop {
             _ if self.stopped_since.is_some() => None,
             Stop::Refused(cause) => Some(cause.clone()),
-            Stop::Wanted { .. } => {
-                Some(self.stop_fault.clone().unwrap_or_else(|| "StopTask was not accepted yet".to_owned()))
-            }
+            Stop::Wanted { .. } => Some(self.stop_fault.clone().unwrap_or_else(|| "there is no answer yet".to_owned())),
             Stop::No | Stop::Accepted => None,
         };
         self.finished = true;
@@ -856,6 +856,7 @@ impl Follow {
             ours: self.ours,
             log: self.log_end(),
             stop_failed,
+            stop_accepted: self.stop == Stop::Accepted,
         })));
     }
 }

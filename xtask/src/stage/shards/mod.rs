@@ -437,7 +437,7 @@ impl Engine {
                     self.over(shard, ending, None);
                     return;
                 }
-                let signal = running.signal.filter(|_| relay.is_some());
+                let signal = running.signal.filter(|_| relay.is_some() && self.n_signals > 0);
                 self.follow(shard, running.task, true, signal);
             }
             Ok(Settled::NoRoom(why)) => {
@@ -447,6 +447,13 @@ impl Engine {
             }
             // Nobody else's place is asked for.
             Ok(Settled::Held(_) | Settled::Suffices(_)) => {}
+            Err(error)
+                if error.started.is_none()
+                    && self.fleet.halt() == Some(Halt::Failed)
+                    && matches!(error.kind, ErrorKind::Interrupted(_)) =>
+            {
+                self.fleet.withdrawn(shard);
+            }
             Err(error) => {
                 let message = error.to_string();
                 let ending = Ending {
@@ -562,6 +569,11 @@ impl Engine {
         self.say.stopping_others(failed, alive.len() + self.launching.len());
         for shard in alive {
             self.fact(shard, Fact::OtherFailed);
+        }
+        // Those that wait to be launched would do so for long, now that the stops take what ECS allows. Not a signal to what comes of it:
+        // it is followed, and stopped like the others.
+        for relay in self.launching.values() {
+            let _ = relay.send(signals::TERMINATE);
         }
     }
 
