@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::ecs::{TASKS, account_on, content_tag, project, side_by_side};
 use crate::fake::state::sha256;
@@ -244,6 +244,11 @@ fn run(row: &Row, faulty: bool) -> Trace {
             running.wait_for_stdout("1\n");
             running.signal(signal);
             running.wait_for_stderr("the same signal again");
+            // Where StopTask is refused, it has been tried again by then; else it is over.
+            let deadline = Instant::now() + Duration::from_millis(500);
+            while fake.count("StopTask") < 2 && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             running.signal(signal);
             running.finish()
         }
