@@ -51,6 +51,7 @@ mod real_faults;
 mod real_policy;
 mod real_publish;
 mod real_schema;
+mod real_shards;
 mod refusals;
 mod retry;
 mod screens;

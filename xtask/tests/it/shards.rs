@@ -278,10 +278,7 @@ fn throttling_slows_down_and_loses_nothing() {
 
 #[test]
 fn with_room_for_half_the_rest_waits() {
-    let fake = account().task_life(Life::prints(["x"])).room_for(
-        4,
-        "Capacity is unavailable at this time. Please try again later or in a different availability zone",
-    );
+    let fake = account().task_life(Life::prints(["x"])).room_for(4, "RESOURCE:MEMORY");
     let test = with_shards(&fake, 8, 8);
     let ran = test.run("run backfill -e staging").code(0);
     each_once(&fake, 0..8);
