@@ -92,6 +92,8 @@ pub enum Fact {
     Printed,
     /// The read of the last [`Action::ReadLog`] has waited for its turn, and is sent now.
     LogSent,
+    /// It was throttled, which says nothing of this log: it waits for its turn once more.
+    LogPutBack,
     /// Reading the log failed.
     LogFailed { cause: String, trouble: Trouble },
     /// CloudWatch Logs no longer takes the token: one lives for 24 hours.
@@ -150,6 +152,8 @@ pub struct Finish {
     pub log: LogEnd,
     /// A StopTask that was never accepted: the ECS task may run on.
     pub stop_failed: Option<String>,
+    /// A StopTask that was accepted. Where the end is another one than STOPPED, that was not waited for.
+    pub stop_accepted: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -288,6 +292,15 @@ impl Follow {
         Follow { stop, only_stop: true, ..Follow::new(target) }
     }
 
+    /// Takes the next DescribeTasks if it is due within this time: a call that others make anyway asks for this one, too.
+    pub fn take_describe(&mut self, now: Duration, within: Duration) -> bool {
+        let is_soon = self.describe_at.is_some_and(|it| it <= now + within);
+        if is_soon {
+            self.describe_at = None;
+        }
+        is_soon
+    }
+
     /// Whether its container has stopped and the end of what it wrote is still to be read.
     pub fn is_draining(&self) -> bool {
         self.container_stopped_since.is_some() && !self.drained
@@ -324,6 +337,7 @@ impl Follow {
                 self.grown(now);
             }
             Fact::LogSent => self.log_sent(now),
+            Fact::LogPutBack => self.log_queued = Some(now),
             Fact::LogMissing(message) => self.log_missing(&message, now),
             Fact::LogFailed { cause, trouble } => self.log_failed(cause, trouble, now, &mut actions),
             Fact::LogTokenExpired(cause) => self.token_expired(cause, now, &mut actions),
@@ -701,7 +715,7 @@ impl Follow {
             _ => "SIGTERM",
         };
         if !self.target.of_many {
-            let message = format!("{name}: stopping the ECS task; the same signal again leaves it as it is");
+            let message = format!("{name}: stopping the ECS task; the same signal again does not wait for its end");
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
         }
         self.want_stop(OurDoing::Signal(signal).reason(name), now);
@@ -835,9 +849,7 @@ impl Follow {
         let stop_failed = match &self.stop {
             _ if self.stopped_since.is_some() => None,
             Stop::Refused(cause) => Some(cause.clone()),
-            Stop::Wanted { .. } => {
-                Some(self.stop_fault.clone().unwrap_or_else(|| "StopTask was not accepted yet".to_owned()))
-            }
+            Stop::Wanted { .. } => Some(self.stop_fault.clone().unwrap_or_else(|| "there is no answer yet".to_owned())),
             Stop::No | Stop::Accepted => None,
         };
         self.finished = true;
@@ -847,6 +859,7 @@ impl Follow {
             ours: self.ours,
             log: self.log_end(),
             stop_failed,
+            stop_accepted: self.stop == Stop::Accepted,
         })));
     }
 }

@@ -135,6 +135,13 @@ impl Fleet {
         known.is_none().then_some(room)
     }
 
+    /// It was not started after all, because no more are wanted.
+    pub fn withdrawn(&mut self, shard: u32) {
+        self.set(shard, State::Waiting);
+        self.waiting.insert(shard);
+        self.busy -= 1;
+    }
+
     /// What ECS says of it.
     pub fn status(&mut self, shard: u32, is_running: bool) {
         if is_running && self.states.get(&shard) == Some(&State::Starting) {

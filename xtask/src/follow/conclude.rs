@@ -23,9 +23,18 @@ pub fn conclude(ending: &mut Ending, finish: &Finish, container: &str, by_hand: 
             }
         }
         How::Detached(signal) => {
-            ending.outcome = Outcome::Detached;
             ending.exit_code = 128 + signal;
-            ending.explanation = Some(format!("the ECS task was left as it is; {by_hand}"));
+            let state = if finish.stop_accepted {
+                ending.outcome = Outcome::Interrupted;
+                "ECS stops the ECS task, which was not waited for".to_owned()
+            } else {
+                ending.outcome = Outcome::Detached;
+                match &finish.stop_failed {
+                    Some(cause) => format!("StopTask was sent, the ECS task may run on: {cause}"),
+                    None => "the ECS task was left as it is".to_owned(),
+                }
+            };
+            ending.explanation = Some(format!("{state}; {by_hand}"));
         }
         How::Lost(why) => {
             ending.outcome = Outcome::Unknown;
@@ -33,7 +42,7 @@ pub fn conclude(ending: &mut Ending, finish: &Finish, container: &str, by_hand: 
             ending.explanation = Some(format!("{why}; {by_hand}"));
         }
     }
-    if let Some(cause) = &finish.stop_failed {
+    if let Some(cause) = finish.stop_failed.as_ref().filter(|_| !matches!(finish.how, How::Detached(_))) {
         let before = ending.explanation.take().map(|it| format!("{it}; ")).unwrap_or_default();
         ending.explanation = Some(format!("{before}StopTask failed, the ECS task may run on: {cause}; {by_hand}"));
     }
@@ -61,11 +70,28 @@ mod tests {
             (How::Lost("why".to_owned()), "why; by hand; StopTask failed"),
         ] {
             let stop_failed = Some("denied".to_owned());
-            let finish = Finish { how, task: None, ours: None, log: LogEnd::Open, stop_failed };
+            let finish = Finish { how, task: None, ours: None, log: LogEnd::Open, stop_failed, stop_accepted: false };
             let mut ending = Ending::default();
             conclude(&mut ending, &finish, "app", "by hand");
             let explanation = ending.explanation.unwrap();
             assert!(explanation.starts_with(start), "{explanation}");
+        }
+    }
+
+    #[test]
+    fn a_second_signal_says_what_became_of_the_stop_once() {
+        for (stop_failed, stop_accepted, outcome, expected) in [
+            (None, true, Outcome::Interrupted, "ECS stops the ECS task, which was not waited for; by hand"),
+            (None, false, Outcome::Detached, "the ECS task was left as it is; by hand"),
+            (Some("denied"), false, Outcome::Detached, "StopTask was sent, the ECS task may run on: denied; by hand"),
+        ] {
+            let stop_failed = stop_failed.map(str::to_owned);
+            let how = How::Detached(2);
+            let finish = Finish { how, task: None, ours: None, log: LogEnd::Open, stop_failed, stop_accepted };
+            let mut ending = Ending::default();
+            conclude(&mut ending, &finish, "app", "by hand");
+            assert_eq!((ending.outcome, ending.exit_code), (outcome, 130));
+            assert_eq!(ending.explanation.as_deref(), Some(expected));
         }
     }
 }

@@ -112,7 +112,14 @@ fn run(world: &World, target: Target) -> Run {
     // Answers under way: when they come, and what they are.
     let mut under_way: Vec<(f64, Fact)> = world.signals.iter().map(|(at, it)| (*at, Fact::Signal(*it))).collect();
     let mut run = Run {
-        finish: Finish { how: How::Stopped, task: None, ours: None, log: LogEnd::Open, stop_failed: None },
+        finish: Finish {
+            how: How::Stopped,
+            task: None,
+            ours: None,
+            log: LogEnd::Open,
+            stop_failed: None,
+            stop_accepted: false,
+        },
         printed: Vec::new(),
         printed_at: Vec::new(),
         at: 0.0,

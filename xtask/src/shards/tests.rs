@@ -91,6 +91,22 @@ fn without_room_they_wait_for_each_others_end() {
 }
 
 #[test]
+fn what_is_not_started_after_a_failure_has_not_run() {
+    let mut fleet = fleet(4, 3, false);
+    launch(&mut fleet, NOW);
+    fleet.next(NOW);
+    assert!(fleet.over(end(0, Outcome::Failed, 7)));
+    let launching: Vec<u32> = (1..3).collect();
+    for shard in launching {
+        assert!(!fleet.is_over());
+        fleet.withdrawn(shard);
+    }
+    assert!(fleet.is_over());
+    let (outcome, exit_code, ends) = fleet.end();
+    assert_eq!((outcome, exit_code, ends.not_run), (Outcome::Failed, 7, vec![1, 2, 3]));
+}
+
+#[test]
 fn a_signal_counts_more_than_a_failure() {
     for (left, outcome) in [(Outcome::Interrupted, Outcome::Interrupted), (Outcome::Detached, Outcome::Detached)] {
         let mut fleet = fleet(3, 2, false);

@@ -128,10 +128,10 @@ impl<'a> Driver<'a> {
 
     /// What kind of fault it is. Credentials that have expired are asked for again at their source for the next call.
     async fn trouble(&self, error: &AwsError) -> Trouble {
-        if error.is_credentials() {
-            if let Ok(aws) = self.client().renewed().await {
-                self.aws.replace(for_following(aws, self.logs));
-            }
+        if error.is_credentials()
+            && let Ok(aws) = self.client().renewed().await
+        {
+            self.aws.replace(for_following(aws, self.logs));
         }
         trouble(error)
     }

@@ -26,8 +26,8 @@ pub async fn replay(aws: &Aws, ui: &Ui, logs: &LogLocation, task: &str, from: Op
         if !lines.is_empty() {
             ui.log(lines).await;
         }
-        // An empty page is not the end; the same token again is.
-        if page.next_token.is_none() || page.next_token == token {
+        // An empty page is not the end; the same token again is, and so is a reader who wants no more.
+        if page.next_token.is_none() || page.next_token == token || ui.stdout_is_broken() {
             return Ok(true);
         }
         token = page.next_token;

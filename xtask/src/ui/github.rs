@@ -4,7 +4,8 @@
 //! Workflow commands go to stderr, which the runner reads as it reads stdout. The markers around the task's output have to be in the
 //! same stream as what they guard. Between them the runner obeys no command of either stream, so annotations wait until the end
 //! marker, and from then on stand on stdout too: of what it finds in both streams the runner takes stderr's lines first, and
-//! commands there could be read before the marker and be lost.
+//! commands there could be read before the marker and be lost. Where stdout is captured, stderr alone is the log: what a process writes there
+//! by itself is guarded there, and stdout has the output and nothing else.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;
@@ -34,6 +35,8 @@ pub struct GithubFiles {
     pub output: Option<PathBuf>,
     /// The current folder, which the paths in errors are relative to. Annotations need it where that is not the workspace.
     pub folder: Option<PathBuf>,
+    /// stdout goes elsewhere than into the log, and must hold the task's output alone.
+    pub captured: bool,
 }
 
 /// The printer and what it has to remember.
@@ -256,13 +259,20 @@ impl Github {
         }
     }
 
-    /// From here on the task's output is on stdout: no line of it may be taken for a command. `raw`: a process writes it by itself,
-    /// perhaps without a last line end.
+    /// From here on the task's output is in the log: no line of it may be taken for a command. `raw`: a process writes it by itself,
+    /// perhaps without a last line end, and into stderr too.
     fn guard(&mut self, raw: bool, out: &mut Output) {
-        if self.guard.is_none() {
+        if self.guard.is_none() && (raw || !self.files.captured) {
             let token = (self.token)();
-            out.stdout(format!("::stop-commands::{token}\n").as_bytes());
+            self.marker(&format!("::stop-commands::{token}\n"), out);
             self.guard = Some((token, raw));
+        }
+    }
+
+    fn marker(&self, marker: &str, out: &mut Output) {
+        match self.files.captured {
+            true => out.stderr(marker),
+            false => out.stdout(marker.as_bytes()),
         }
     }
 
@@ -270,8 +280,8 @@ impl Github {
         if let Some((token, raw)) = self.guard.take() {
             // Behind an unfinished line the runner would not see the marker, and obey no command for the rest of the step.
             let fresh_line = if raw { "\n" } else { "" };
-            out.stdout(format!("{fresh_line}::{token}::\n").as_bytes());
-            self.marked = true;
+            self.marker(&format!("{fresh_line}::{token}::\n"), out);
+            self.marked = !self.files.captured;
             for command in std::mem::take(&mut self.later) {
                 self.command(command, out);
             }

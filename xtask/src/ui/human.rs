@@ -91,7 +91,7 @@ impl Human {
                 out.stdout(b"\n");
             }
             Event::Warning { message, hint } => {
-                self.warning(&format!("{}{message}", of.prefix()), hint.as_deref(), out)
+                self.warning(&format!("{}{message}", of.prefix()), hint.as_deref(), out);
             }
             Event::Error { message, hint, file, line, column, done } => {
                 let problem = Problem { message: message.clone(), span: None, hint: hint.clone() };

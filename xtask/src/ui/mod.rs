@@ -20,6 +20,7 @@ mod worker;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -31,7 +32,7 @@ use github::Github;
 use human::{Human, Looks};
 use json::Json;
 use text::Paint;
-use worker::{Message, Printer, Streams, Way};
+use worker::{Fate, Message, Printer, Streams, Way};
 
 pub use github::GithubFiles;
 pub use human::console_url;
@@ -80,6 +81,8 @@ pub struct UiOptions {
     pub github: bool,
     /// GitHub's files; without effect elsewhere.
     pub github_files: GithubFiles,
+    /// stdout is all that this process is for: a `list`, a policy. Otherwise a run goes on without it.
+    pub product: bool,
     /// The task that events belong to, where one is named.
     pub task: Option<String>,
 }
@@ -109,6 +112,7 @@ pub struct Ui {
     begun: Instant,
     of: Of,
     can_ask: bool,
+    fate: Arc<Fate>,
 }
 
 /// What an event is of.
@@ -158,6 +162,8 @@ impl Ui {
             stderr: Box::new(stderr),
             width: Box::new(|| width_of(io::stderr())),
             patience: PATIENCE,
+            fate: Arc::default(),
+            product: options.product,
         };
         let can_ask = terminal && io::stdin().is_terminal();
         Ui::with(options, looks, streams, can_ask)
@@ -188,8 +194,9 @@ impl Ui {
     fn with(options: UiOptions, looks: Looks, streams: Streams, can_ask: bool) -> Ui {
         let task = options.task.clone();
         let begun = Instant::now();
+        let fate = Arc::clone(&streams.fate);
         let way = worker::start(Ui::printer(options, looks), streams, begun);
-        Ui::on(way, task, begun, can_ask)
+        Ui { fate, ..Ui::on(way, task, begun, can_ask) }
     }
 
     fn printer(options: UiOptions, looks: Looks) -> Printer {
@@ -206,7 +213,7 @@ impl Ui {
 
     fn on(way: Way, task: Option<String>, begun: Instant, can_ask: bool) -> Ui {
         let unwritten = Arc::new(Semaphore::new(UNWRITTEN as usize));
-        Ui { way, unwritten, begun, of: Of { task: task.map(Arc::from), shard: None }, can_ask }
+        Ui { way, unwritten, begun, of: Of { task: task.map(Arc::from), shard: None }, can_ask, fate: Arc::default() }
     }
 
     /// The same for another task: its events carry that name.
@@ -281,6 +288,16 @@ impl Ui {
         let (reply, written) = oneshot::channel();
         self.send(Message::Close(reply));
         let _ = written.await;
+    }
+
+    /// Whether stdout takes nothing more.
+    pub fn stdout_is_broken(&self) -> bool {
+        self.fate.broken.load(Ordering::SeqCst)
+    }
+
+    /// Whether something for stdout could not be written: not because its reader wanted no more of it. Known when all is written.
+    pub fn stdout_is_lost(&self) -> bool {
+        self.fate.lost.load(Ordering::SeqCst)
     }
 
     /// Whether there is somebody to ask: stdin and stderr are terminals.

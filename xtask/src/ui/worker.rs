@@ -5,6 +5,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -104,6 +105,19 @@ pub(super) struct Streams {
     pub(super) width: Box<dyn Fn() -> usize + Send>,
     /// How long stderr waits for what has to stand on stdout before it.
     pub(super) patience: Duration,
+    /// What became of stdout, for whoever asks.
+    pub(super) fate: Arc<Fate>,
+    /// stdout is what this process is for: there is nothing to go on with when it is gone.
+    pub(super) product: bool,
+}
+
+/// What became of stdout.
+#[derive(Debug, Default)]
+pub(super) struct Fate {
+    /// It takes nothing more.
+    pub(super) broken: AtomicBool,
+    /// Not because nobody wanted more, but because something of it could not be written.
+    pub(super) lost: AtomicBool,
 }
 
 /// The way of a message to the streams.
@@ -191,7 +205,7 @@ pub(super) fn start(printer: Printer, streams: Streams, begun: Instant) -> Way {
     let (stdout, chunks) = mpsc::channel();
     let progress = Arc::new(Progress::default());
     let theirs = Arc::clone(&progress);
-    thread::spawn(move || write_stdout(&chunks, streams.stdout, &theirs));
+    thread::spawn(move || write_stdout(&chunks, streams.stdout, &theirs, &streams.fate));
     let worker = Worker {
         printer,
         messages,
@@ -200,6 +214,7 @@ pub(super) fn start(printer: Printer, streams: Streams, begun: Instant) -> Way {
         stderr: streams.stderr,
         width: streams.width,
         patience: streams.patience,
+        product: streams.product,
         stuck: false,
         begun,
     };
@@ -215,6 +230,7 @@ struct Worker {
     stderr: Box<dyn Write + Send>,
     width: Box<dyn Fn() -> usize + Send>,
     patience: Duration,
+    product: bool,
     /// stdout takes nothing at present: stderr does not wait for it.
     stuck: bool,
     begun: Instant,
@@ -359,6 +375,13 @@ impl Worker {
         let fault = progress.fault.take();
         drop(progress);
         match fault {
+            // `| head` has what it wanted.
+            Some(fault) if self.product && fault.kind() == ErrorKind::BrokenPipe => {}
+            Some(fault) if self.product => {
+                let mut out = Output::default();
+                self.printer.human().error(&Error::failed(format!("cannot write to stdout: {fault}")), &mut out);
+                write_stderr(&mut *self.stderr, out);
+            }
             Some(fault) if fault.kind() == ErrorKind::BrokenPipe => self.warn("stdout is closed; the run goes on"),
             Some(fault) => self.warn(&format!("cannot write to stdout: {fault}; the run goes on")),
             None => {}
@@ -383,6 +406,10 @@ fn append(path: &Path, text: &str) -> io::Result<()> {
 fn warn(printer: &mut Printer, stderr: &mut dyn Write, message: &str) {
     let mut out = Output::default();
     printer.human().warning(message, None, &mut out);
+    write_stderr(stderr, out);
+}
+
+fn write_stderr(stderr: &mut dyn Write, out: Output) {
     for piece in out.pieces {
         if let Piece::Stderr(bytes) = piece {
             drop(write_whole(stderr, &bytes));
@@ -419,11 +446,15 @@ impl Progress {
 }
 
 /// Writes chunks until the sender is gone. After the first fault it takes them without writing: the run goes on for the task's sake.
-fn write_stdout(chunks: &Receiver<Chunk>, mut stdout: Box<dyn Write + Send>, progress: &Progress) {
+fn write_stdout(chunks: &Receiver<Chunk>, mut stdout: Box<dyn Write + Send>, progress: &Progress, fate: &Fate) {
     let mut broken = false;
     for chunk in chunks {
         let fault = if broken { None } else { write_whole(&mut *stdout, &chunk.bytes).err() };
-        broken |= fault.is_some();
+        if let Some(fault) = &fault {
+            broken = true;
+            fate.lost.store(fault.kind() != ErrorKind::BrokenPipe, Ordering::SeqCst);
+            fate.broken.store(true, Ordering::SeqCst);
+        }
         let mut state = progress.lock();
         state.unwritten -= 1;
         state.fault = fault.or(state.fault.take());

@@ -299,7 +299,7 @@ fn a_timeout_stops_the_ecs_task() {
 }
 
 #[test]
-fn the_second_signal_detaches() {
+fn the_second_signal_does_not_wait_for_the_end() {
     let fake = account().task_life(Life::new().runs_forever().on_sigterm(OnSigterm::Ignores));
     let test = project(&fake);
     let running = test.command("run db-migrate -e staging".split(' ')).start();
@@ -309,7 +309,9 @@ fn the_second_signal_detaches() {
     running.signal(Signal::INT);
     let ran = running.finish().code(130);
     assert!(left_behind(&fake, &ran).is_empty());
-    let _ = ran.stdout("").stderr_has("Detached");
+    let _ = ran
+        .stdout("")
+        .stderr_has("ECS stops the ECS task, which was not waited for; follow it with `cargo xtask attach ");
 }
 
 /// What `seq` prints.

@@ -18,9 +18,8 @@ use crate::ui::Ui;
 
 /// What all calls share.
 pub(super) struct Shared {
-    /// Launching tries again by itself, as for a single ECS task.
-    aws: Aws,
-    /// Made anew when the credentials have expired.
+    /// Launching tries again by itself, as for a single ECS task. Both are made anew when the credentials have expired.
+    launching: Mutex<Aws>,
     following: Mutex<Aws>,
     pub plan: Plan,
     definition: TaskDefinition,
@@ -61,7 +60,7 @@ impl Shared {
         Shared {
             gate: Gate::new(clock.clone()),
             following: Mutex::new(following),
-            aws,
+            launching: Mutex::new(aws),
             plan,
             definition,
             cluster,
@@ -93,7 +92,8 @@ impl Shared {
             single: None,
             many: Some((shard, &self.gate)),
         };
-        let settled = Box::pin(launch::launch(&self.aws, &ui, order, &mut signals)).await;
+        let aws = self.launching.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let settled = Box::pin(launch::launch(&aws, &ui, order, &mut signals)).await;
         Answer::Launched { shard, settled }
     }
 
@@ -126,6 +126,7 @@ impl Shared {
     pub async fn renew(self: Arc<Shared>) -> Answer {
         let client = self.client();
         if let Ok(aws) = client.renewed().await {
+            *self.launching.lock().unwrap_or_else(PoisonError::into_inner) = aws.clone();
             *self.following.lock().unwrap_or_else(PoisonError::into_inner) = for_following(aws, Some(&self.plan.logs));
         }
         Answer::Renewed

@@ -22,6 +22,7 @@ fn github(folder: Option<&str>) -> Github {
         summary: Some(PathBuf::from("summary")),
         output: Some(PathBuf::from("output")),
         folder: folder.map(PathBuf::from),
+        captured: false,
     };
     let mut number = 0;
     let token = move || {
@@ -39,6 +40,29 @@ fn shown(events: &[Event]) -> Output {
     }
     github.end(&mut out);
     out
+}
+
+/// What a process writes to stderr by itself is guarded there; on ECS there is no such thing.
+#[test]
+fn a_captured_stdout_has_the_output_alone() {
+    let show = |events: &[Event]| {
+        let mut github = github(None);
+        github.files.captured = true;
+        let mut out = Output::default();
+        for event in events {
+            github.event(&Of::named("db-migrate"), event, samples::now(), &mut out);
+        }
+        github.end(&mut out);
+        out
+    };
+    let out = show(&samples::run());
+    assert_eq!(out.on_stdout(), "== CreateUsers: migrating\nboom\n");
+    let err = out.on_stderr();
+    assert!(err.contains("\n::error title=db-migrate::") && !err.contains("stop-commands"), "{err}");
+    let launched = Event::Launched { task_arn: None, cluster: None, console_url: None };
+    let out = show(&[launched, Event::Finished(Box::new(samples::ending(Outcome::Succeeded, 0)))]);
+    assert_eq!(out.on_stdout(), "");
+    assert!(out.on_stderr().contains("::stop-commands::T") && out.on_stderr().contains("\n::T"), "{}", out.on_stderr());
 }
 
 #[test]

@@ -393,7 +393,7 @@ impl Fake {
             next_lives: std::collections::VecDeque::new(),
             life: Life::new(),
             shard_lives: HashMap::new(),
-            capacity: None,
+            room: None,
             next_failures: std::collections::VecDeque::new(),
             missing_first: 0,
             list_lag: 0,
@@ -536,11 +536,6 @@ impl Fake {
         self.change(|inner, _| drop(inner.state.shard_lives.insert(shard, life)))
     }
 
-    /// Fargate has room for so many ECS tasks at a time; of one more RunTask says that there is none at present.
-    pub fn capacity(self, most: usize) -> Fake {
-        self.change(|inner, _| inner.state.capacity = Some(most))
-    }
-
     /// Sessions of ECS Exec go there.
     pub fn exec(self, gateway: &crate::gateway::Gateway) -> Fake {
         self.change(|inner, _| inner.state.gateway = Some(gateway.shared()))
@@ -555,6 +550,11 @@ impl Fake {
     pub fn run_task_fails(self, reasons: &[&str]) -> Fake {
         let failures = reasons.iter().map(|it| ((*it).to_owned(), None)).collect();
         self.change(|inner, _| inner.state.next_failures.push_back(failures))
+    }
+
+    /// RunTask answers 200 with this failure while so many ECS tasks are not STOPPED.
+    pub fn room_for(self, most: usize, reason: &str) -> Fake {
+        self.change(|inner, _| inner.state.room = Some((most, reason.to_owned())))
     }
 
     /// DescribeTasks says MISSING so often of every new ECS task.
@@ -789,6 +789,11 @@ impl Fake {
     /// The ARNs of the ECS tasks that run (or will), and that nobody has stopped.
     pub fn alive(&self) -> Vec<String> {
         self.started().into_iter().filter(|it| it.desired == "RUNNING").map(|it| it.arn).collect()
+    }
+
+    /// When ECS took each StopTask.
+    pub fn stops(&self) -> Vec<Millis> {
+        self.core.lock().state.tasks.iter().filter_map(|it| it.stop.as_ref().map(|it| it.at)).collect()
     }
 
     /// The revisions of a family, as they are described.
