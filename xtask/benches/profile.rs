@@ -51,7 +51,7 @@ const PARTS: &[(&str, &[&str])] = &[
         &["execve", "_dl_", "ld-linux", "do_exit", "exit_mmap"],
     ),
     ("certificates", &["rustls_native_certs", "webpki", "RootCertStore", "rustls_pki_types"]),
-    ("TLS", &["rustls", "ring::"]),
+    ("TLS", &["rustls", " ring::"]),
     ("git is started", &["xtask::tools", "xshell"]),
     ("the command line", &["xtask::flags", "clap"]),
     ("tasks.toml", &["xtask::config", "xtask::cx", "toml"]),

@@ -131,12 +131,8 @@ impl Run<'_> {
             return Ok(Prepared::Machine(Box::new(task)));
         }
         let guard = reach::guard_endpoint(&task.environment, &task.settings)?;
-        let aws = match &self.aws {
-            Some(aws) => aws.clone(),
-            None => reach::connect(&task.settings, &self.cx.ui).await?,
-        };
         let guard = guard.into_iter().collect();
-        let (plan, surveyed) = Box::pin(self.survey_and_plan(&aws, &task, guard, signals)).await?;
+        let (aws, plan, surveyed) = Box::pin(self.survey_and_plan(&task, guard, signals)).await?;
         self.cx.ui.emit(Event::Planned {
             dry_run: self.flags.dry_run,
             lines: plan.lines.clone(),
@@ -163,11 +159,10 @@ impl Run<'_> {
     /// The reads, and the decisions. A signal ends it at once: nothing is written yet.
     async fn survey_and_plan(
         &self,
-        aws: &Aws,
         task: &ResolvedTask,
         mut warnings: Vec<String>,
         signals: &mut Signals,
-    ) -> Result<(Plan, Surveyed)> {
+    ) -> Result<(Aws, Plan, Surveyed)> {
         let cx = &self.cx;
         let spec = match task.image.as_ref().map(|it| &it.value) {
             Some(ImageChoice::Build(spec)) => Some(spec),
@@ -184,10 +179,19 @@ impl Run<'_> {
         };
         let reads = async {
             let commit = async { git::commit(&cx.sh, &cx.root).await };
-            let (first, inputs, commit) = tokio::join!(survey::first(aws, task), fingerprint, commit);
+            let first = async {
+                let aws = match &self.aws {
+                    Some(aws) => aws.clone(),
+                    None => reach::connect(&task.settings, &cx.ui).await?,
+                };
+                let first = Box::pin(survey::first(&aws, task)).await?;
+                Ok::<_, Error>((aws, first))
+            };
+            // In this order they begin: the first two go on by themselves while the third keeps this thread busy.
+            let (inputs, commit, first) = tokio::join!(fingerprint, commit, first);
             Ok::<_, Error>((first?, inputs?, commit))
         };
-        let (first, mut inputs, commit) = or_signal(Box::pin(reads), signals).await?;
+        let ((aws, first), mut inputs, commit) = or_signal(Box::pin(reads), signals).await?;
         if let Some(spec) = spec
             && prepares
             && !self.flags.dry_run
@@ -197,8 +201,9 @@ impl Run<'_> {
         }
         warnings.extend(inputs.iter().flat_map(|it| it.warnings.clone()));
         let around = survey::Around { inputs, commit, run_id: self.run_id.clone(), ci_job: ci_job(variable), warnings };
-        let surveyed = or_signal(Box::pin(survey::second(aws, task, first, around)), signals).await?;
-        Ok((plan::plan(task, &surveyed.facts)?, surveyed))
+        let surveyed = or_signal(Box::pin(survey::second(&aws, task, first, around)), signals).await?;
+        let plan = plan::plan(task, &surveyed.facts)?;
+        Ok((aws, plan, surveyed))
     }
 }
 
