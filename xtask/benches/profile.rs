@@ -171,6 +171,9 @@ fn part_of(sample: &str) -> String {
     if comm.starts_with("git") {
         return "git, beside it".to_owned();
     }
+    if sample.contains("xtask::aws::http_client") && sample.contains("std::thread") {
+        return "certificates, read on a thread beside it".to_owned();
+    }
     let part = PARTS.iter().find(|(_, patterns)| patterns.iter().any(|it| sample.contains(it)));
     part.map_or_else(|| "elsewhere".to_owned(), |it| it.0.to_owned())
 }
