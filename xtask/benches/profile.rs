@@ -51,7 +51,7 @@ const PARTS: &[(&str, &[&str])] = &[
         &["execve", "_dl_", "ld-linux", "do_exit", "exit_mmap"],
     ),
     ("certificates", &["rustls_native_certs", "webpki", "RootCertStore", "rustls_pki_types"]),
-    ("TLS", &["rustls", "ring::"]),
+    ("TLS", &["rustls", " ring::"]),
     ("git is started", &["xtask::tools", "xshell"]),
     ("the command line", &["xtask::flags", "clap"]),
     ("tasks.toml", &["xtask::config", "xtask::cx", "toml"]),
@@ -170,6 +170,9 @@ fn part_of(sample: &str) -> String {
     let comm = sample.trim_start().lines().next().unwrap_or_default().trim();
     if comm.starts_with("git") {
         return "git, beside it".to_owned();
+    }
+    if sample.contains("xtask::aws::http_client") && sample.contains("std::thread") {
+        return "certificates, read on a thread beside it".to_owned();
     }
     let part = PARTS.iter().find(|(_, patterns)| patterns.iter().any(|it| sample.contains(it)));
     part.map_or_else(|| "elsewhere".to_owned(), |it| it.0.to_owned())
