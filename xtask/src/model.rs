@@ -751,6 +751,9 @@ pub struct Ending {
     pub exit_code: u8,
     /// This run.
     pub run_id: String,
+    /// The run that started the ECS task, where this one only followed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub followed_run_id: Option<String>,
     /// The ECS task, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_arn: Option<String>,
@@ -776,10 +779,10 @@ pub struct Ending {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shards: Option<Box<ShardsEnd>>,
     /// In one sentence, for people: what happened where the outcome alone does not say it.
-    #[serde(skip)]
+    #[serde(rename = "reason", skip_serializing_if = "Option::is_none")]
     pub explanation: Option<String>,
     /// One thing to do.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// How long each part took.
     pub timings: Timings,

@@ -258,6 +258,7 @@ fn judge(task: &ResolvedTask, run: &Run, thing: &str, ended: Ended, cause: Optio
         outcome,
         exit_code,
         run_id: run.id.clone(),
+        followed_run_id: None,
         task_arn: None,
         task_definition: None,
         image: None,

@@ -15,7 +15,7 @@ use crate::cx::{Cx, TasksFile};
 use crate::error::{Error, Result, exit};
 use crate::event::Event;
 use crate::flags::{self, Everywhere, Format};
-use crate::model::Ending;
+use crate::model::{Ending, Outcome};
 use crate::stage::launch;
 use crate::tools::signals::Signals;
 use crate::ui::Ui;
@@ -45,7 +45,7 @@ pub async fn run(
     let prepared = Box::pin(run.prepare(task, signals)).await?;
     let ending = match Box::pin(run.needless(&prepared, signals)).await? {
         Some(ending) => ending,
-        None if flags.dry_run => return Ok(exit::OK),
+        None if flags.dry_run => return Ok(run.planned()),
         None => {
             prepared.check()?;
             run.confirm(&prepared, signals).await?;
@@ -94,6 +94,17 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    /// The end of a dry run. For programs the last event is the same whatever happened; people have seen the plan.
+    fn planned(&self) -> u8 {
+        if self.json {
+            let explanation = Some("a dry run: nothing was built, written or started".to_owned());
+            let (outcome, exit_code) = (Outcome::Skipped, exit::OK);
+            let ending = Ending { outcome, exit_code, run_id: self.run_id.clone(), explanation, ..Ending::default() };
+            self.cx.ui.emit(Event::Finished(Box::new(self.timed(ending))));
+        }
+        exit::OK
     }
 
     /// The last event, and its exit code.

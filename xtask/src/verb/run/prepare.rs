@@ -150,7 +150,7 @@ impl Run<'_> {
         self.cx.ui.emit(Event::Planned {
             dry_run: self.flags.dry_run,
             lines: plan.lines.clone(),
-            register_task_definition: Some(plan::shown(&plan.definition)),
+            register_task_definition: Some(plan::shown(&plan::definition_to_be(&plan))),
             run_task: Some(plan::shown(&plan.run_task)),
         });
         for warning in &plan.warnings {
