@@ -92,6 +92,8 @@ pub enum Fact {
     Printed,
     /// The read of the last [`Action::ReadLog`] has waited for its turn, and is sent now.
     LogSent,
+    /// It was throttled, which says nothing of this log: it waits for its turn once more.
+    LogPutBack,
     /// Reading the log failed.
     LogFailed { cause: String, trouble: Trouble },
     /// CloudWatch Logs no longer takes the token: one lives for 24 hours.
@@ -219,6 +221,8 @@ pub struct Follow {
     had_page: bool,
     /// When the output last grew, or was last taken by a slow reader.
     grown_at: Option<Duration>,
+    /// When the log could last be read again after faults.
+    read_again_at: Option<Duration>,
     log_fault: Option<String>,
     stop: Stop,
     stop_faults: Faults,
@@ -271,6 +275,7 @@ impl Follow {
             drained: false,
             had_page: false,
             grown_at: None,
+            read_again_at: None,
             log_fault: None,
             stop: Stop::No,
             stop_faults: Faults::default(),
@@ -285,6 +290,15 @@ impl Follow {
     pub fn stopping(target: Target, reason: String) -> Follow {
         let stop = Stop::Wanted { reason, at: Duration::ZERO, in_flight: false };
         Follow { stop, only_stop: true, ..Follow::new(target) }
+    }
+
+    /// Takes the next DescribeTasks if it is due within this time: a call that others make anyway asks for this one, too.
+    pub fn take_describe(&mut self, now: Duration, within: Duration) -> bool {
+        let is_soon = self.describe_at.is_some_and(|it| it <= now + within);
+        if is_soon {
+            self.describe_at = None;
+        }
+        is_soon
     }
 
     /// Whether its container has stopped and the end of what it wrote is still to be read.
@@ -323,6 +337,7 @@ impl Follow {
                 self.grown(now);
             }
             Fact::LogSent => self.log_sent(now),
+            Fact::LogPutBack => self.log_queued = Some(now),
             Fact::LogMissing(message) => self.log_missing(&message, now),
             Fact::LogFailed { cause, trouble } => self.log_failed(cause, trouble, now, &mut actions),
             Fact::LogTokenExpired(cause) => self.token_expired(cause, now, &mut actions),
@@ -367,7 +382,7 @@ impl Follow {
         let over = self.over_since().filter(|_| !self.printing && self.log_queued.is_none())?;
         let faulty = self.log_faults.last.is_some_and(|it| it != Trouble::Refused);
         let limit = if faulty { FAULTY_DRAIN_LIMIT } else { DRAIN_LIMIT };
-        let at = self.grown_at.unwrap_or_default().max(over) + self.log_waited + limit;
+        let at = self.grown_at.max(self.read_again_at).unwrap_or_default().max(over) + self.log_waited + limit;
         Some(if self.log_in_flight { at.max(self.log_asked_at + ANSWER_LIMIT) } else { at })
     }
 
@@ -514,7 +529,7 @@ impl Follow {
         let put_off = std::mem::take(&mut self.put_off);
         if self.log_faults.n > 0 {
             // How it was meanwhile nobody knows: the end has the usual time to be seen from here on.
-            self.grown_at = Some(now);
+            self.read_again_at = Some(now);
         }
         if let Some(since) = self.log_faults.end() {
             let message = format!("the output can be read again, after {}", words(now.saturating_sub(since)));

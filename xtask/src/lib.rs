@@ -19,6 +19,10 @@ pub mod model;
 pub mod ours;
 pub mod permissions;
 pub mod plan;
+#[cfg(test)]
+#[path = "../tests/it/fake/random.rs"]
+#[expect(dead_code, reason = "the other tests use all of it")]
+mod random;
 pub mod resolve;
 pub mod retention;
 pub mod session;

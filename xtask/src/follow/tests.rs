@@ -3,6 +3,8 @@
 use super::*;
 use crate::model::{EcsContainer, Timestamp};
 
+mod fuzz;
+
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 fn seconds(n: f64) -> Duration {

@@ -115,7 +115,7 @@ mod tests {
             rate.throttled(at(200 + n), at(200 + n));
         }
         assert!((1.0..1.1).contains(&rate.per_second()), "{}", rate.per_second());
-        rate.pass(at(60_000));
+        (1..200).for_each(|second| rate.pass(Duration::from_secs(second)));
         assert!((24.9..=25.0).contains(&rate.per_second()), "{}", rate.per_second());
     }
 
@@ -137,7 +137,7 @@ mod tests {
             }
             let most = 300.0 * f64::min(limit, 25.0);
             assert!(taken > most * 0.95, "{limit}: {taken} of {most}");
-            assert!(refused < taken * 0.05, "{limit}: {refused} refused, {taken} taken");
+            assert!(refused < taken * 0.1, "{limit}: {refused} refused, {taken} taken");
         }
     }
 }

@@ -72,10 +72,11 @@ fn without_room_they_wait_for_each_others_end() {
     for shard in 0..3 {
         fleet.launched(shard);
     }
-    assert_eq!(fleet.no_room(3, NOW), Some(5));
-    assert_eq!(fleet.no_room(4, NOW), None);
+    assert!(fleet.no_room(3, NOW));
+    assert!(!fleet.no_room(4, NOW));
     assert!(fleet.others());
-    assert_eq!(fleet.no_room(5, NOW), None);
+    assert!(!fleet.no_room(5, NOW));
+    assert_eq!(fleet.busy(), 3);
     assert_eq!(launch(&mut fleet, NOW), [0; 0]);
     assert_eq!(fleet.wake_at(), Some(ROOM_AGAIN));
     fleet.over(end(0, Outcome::Succeeded, 0));
@@ -88,6 +89,22 @@ fn without_room_they_wait_for_each_others_end() {
     assert_eq!(launch(&mut fleet, ROOM_AGAIN), [5]);
     // Alone, a lack of room is a failure like any other.
     assert!(!fleet.others());
+}
+
+#[test]
+fn what_is_not_started_after_a_failure_has_not_run() {
+    let mut fleet = fleet(4, 3, false);
+    launch(&mut fleet, NOW);
+    fleet.next(NOW);
+    assert!(fleet.over(end(0, Outcome::Failed, 7)));
+    let launching: Vec<u32> = (1..3).collect();
+    for shard in launching {
+        assert!(!fleet.is_over());
+        fleet.withdrawn(shard);
+    }
+    assert!(fleet.is_over());
+    let (outcome, exit_code, ends) = fleet.end();
+    assert_eq!((outcome, exit_code, ends.not_run), (Outcome::Failed, 7, vec![1, 2, 3]));
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(180);
 /// A call without an answer is not repeated later than this: ECS keeps its token for an hour after the ECS task's end, and then the same
 /// call starts a second one. By the clock on the wall too, which goes on while a laptop sleeps.
 const TOKEN_LIFE: Duration = Duration::from_secs(50 * 60);
+/// How long one of many waits for new credentials where nobody is there to renew them: its turn may come hours after the first one's.
+const EXPIRED: Duration = Duration::from_secs(15 * 60);
 /// Refusals that a moment heals: how often they are tried again.
 const PASSING_REFUSALS: u32 = 5;
 
@@ -77,8 +79,19 @@ pub async fn launch(aws: &Aws, ui: &Ui, order: Order<'_>, signals: &mut Signals)
         None => plan.run_task.clone(),
     };
     request["taskDefinition"] = json!(definition.arn);
-    let mut launch =
-        Launch { aws, ui, plan, cluster, stop_run, signals, many, signal: None, unanswered: false, first_sent: None };
+    let mut launch = Launch {
+        aws,
+        ui,
+        plan,
+        cluster,
+        stop_run,
+        signals,
+        many,
+        renewed: None,
+        signal: None,
+        unanswered: false,
+        first_sent: None,
+    };
     let settled = match single {
         Some((wish, look)) => Box::pin(exclusive::claim(&mut launch, &mut request, &wish, look)).await?,
         None => launch.run(&mut request).await?,
@@ -102,6 +115,8 @@ pub(super) struct Launch<'a> {
     pub signals: &'a mut Signals,
     /// One of many: which, and what they share.
     many: Option<(u32, &'a Gate)>,
+    /// With new credentials, after those of `aws` have expired.
+    renewed: Option<Aws>,
     /// One that came while RunTask was under way.
     pub signal: Option<u8>,
     /// Whether a RunTask with the present token may have started an ECS task that we do not know.
@@ -118,6 +133,7 @@ impl Launch<'_> {
         let start = Instant::now();
         let mut refusals = 0;
         let mut pause = Launch::FIRST_PAUSE;
+        let mut expired = None;
         request["clientToken"] = json!(client_token()?);
         let mut token_since = Stamp::now();
         loop {
@@ -173,13 +189,30 @@ impl Launch<'_> {
                     if !self.unanswered && is_a_limit(&error) && self.others() {
                         return Ok(Settled::NoRoom(error.cause()));
                     }
-                    if !self.bears(&error, start) {
+                    if !self.bears(&error, start)
+                        && !self.renews(&error, *expired.get_or_insert_with(Instant::now)).await
+                    {
                         return self.found_or(self.problem(&error)).await;
                     }
                 }
             }
             self.wait(&mut pause).await?;
         }
+    }
+
+    /// Whether new credentials are waited for; `since`: for how long they have been. They are asked for at their source.
+    async fn renews(&mut self, error: &AwsError, since: Instant) -> bool {
+        let patient = self.ui.can_ask() || since.elapsed().mul_f64(self.aws.speed) < EXPIRED;
+        if self.many.is_none() || !error.is_credentials() || !patient {
+            return false;
+        }
+        if self.renewed.is_none() {
+            self.warn(&format!("cannot start the ECS task: {}; waiting for new credentials", error.cause()));
+        }
+        if let Ok(aws) = self.aws.renewed().await {
+            self.renewed = Some(aws);
+        }
+        true
     }
 
     fn running(&self, task: EcsTask) -> Settled {
@@ -256,7 +289,8 @@ impl Launch<'_> {
     }
 
     async fn answer(&mut self, request: &Value) -> Result<Result<Launched, AwsError>> {
-        let call = self.aws.run_task(request);
+        let aws = self.renewed.clone();
+        let call = aws.as_ref().unwrap_or(self.aws).run_task(request);
         tokio::pin!(call);
         loop {
             tokio::select! {

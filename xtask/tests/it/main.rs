@@ -35,6 +35,7 @@ mod iam;
 mod inside;
 mod local;
 mod long;
+mod many;
 mod mutants;
 mod policy;
 mod publish;

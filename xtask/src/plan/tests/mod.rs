@@ -13,6 +13,7 @@ use super::*;
 use crate::model::*;
 
 mod definition;
+mod fuzz;
 mod launch;
 mod whole;
 

@@ -7,9 +7,8 @@ use crate::aws::ecs::Described;
 use crate::aws::logs::LogRead;
 use crate::aws::{Aws, AwsError};
 use crate::error::Result;
-use crate::event::Event;
 use crate::model::{LogEvent, Plan, Timestamp};
-use crate::stage::follow::{Clock, for_following, line};
+use crate::stage::follow::{Clock, for_following};
 use crate::stage::launch::{self, Order, Settled};
 use crate::stage::register::TaskDefinition;
 use crate::stage::shards::gate::Gate;
@@ -18,9 +17,8 @@ use crate::ui::Ui;
 
 /// What all calls share.
 pub(super) struct Shared {
-    /// Launching tries again by itself, as for a single ECS task.
-    aws: Aws,
-    /// Made anew when the credentials have expired.
+    /// Launching tries again by itself, as for a single ECS task. Both are made anew when the credentials have expired.
+    launching: Mutex<Aws>,
     following: Mutex<Aws>,
     pub plan: Plan,
     definition: TaskDefinition,
@@ -61,7 +59,7 @@ impl Shared {
         Shared {
             gate: Gate::new(clock.clone()),
             following: Mutex::new(following),
-            aws,
+            launching: Mutex::new(aws),
             plan,
             definition,
             cluster,
@@ -93,7 +91,8 @@ impl Shared {
             single: None,
             many: Some((shard, &self.gate)),
         };
-        let settled = Box::pin(launch::launch(&self.aws, &ui, order, &mut signals)).await;
+        let aws = self.launching.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let settled = Box::pin(launch::launch(&aws, &ui, order, &mut signals)).await;
         Answer::Launched { shard, settled }
     }
 
@@ -112,8 +111,7 @@ impl Shared {
     }
 
     pub async fn print(self: Arc<Shared>, shard: u32, ui: Ui, events: Vec<LogEvent>) -> Answer {
-        let lines: Vec<Event> = events.into_iter().map(|it| line(it, &self.plan.container)).collect();
-        ui.log(lines).await;
+        ui.lines(&self.plan.container, events).await;
         Answer::Printed { shard }
     }
 
@@ -126,6 +124,7 @@ impl Shared {
     pub async fn renew(self: Arc<Shared>) -> Answer {
         let client = self.client();
         if let Ok(aws) = client.renewed().await {
+            *self.launching.lock().unwrap_or_else(PoisonError::into_inner) = aws.clone();
             *self.following.lock().unwrap_or_else(PoisonError::into_inner) = for_following(aws, Some(&self.plan.logs));
         }
         Answer::Renewed

@@ -7,6 +7,7 @@
 mod calls;
 pub mod gate;
 mod say;
+pub mod stop;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -139,6 +140,8 @@ struct Engine {
     left: Vec<(u32, String)>,
     perhaps: Vec<u32>,
     n_signals: u32,
+    /// ECS had no room for all: why, until it is told for how many.
+    no_room: Option<String>,
 }
 
 impl Engine {
@@ -176,6 +179,7 @@ impl Engine {
             left: Vec::new(),
             perhaps: Vec::new(),
             n_signals: 0,
+            no_room: None,
             shared: Arc::new(shared),
         }
     }
@@ -201,8 +205,12 @@ impl Engine {
                 signal = signals.next() => self.signal(signal),
                 Some(answer) = self.calls.join_next(), if !self.calls.is_empty() => match answer {
                     Ok(answer) => self.answered(answer),
-                    // A call neither panics nor is cancelled.
-                    Err(_) => {}
+                    Err(error) => {
+                        // None is cancelled; a panic is this process's end, as it would be without a task of the runtime.
+                        if let Ok(panic) = error.try_into_panic() {
+                            std::panic::resume_unwind(panic);
+                        }
+                    }
                 },
                 () = self.shared.clock.sleep_until(wake_at) => {}
             }
@@ -251,6 +259,11 @@ impl Engine {
         {
             self.launch(shard);
         }
+        if self.launching.is_empty()
+            && let Some(why) = self.no_room.take()
+        {
+            self.say.no_room(self.fleet.busy(), &why);
+        }
         self.shared.gate.set_others(self.fleet.others());
         while self.n_stops < STOPS && !self.stops.is_empty() && self.shared.gate.may_stop() {
             if let Some((shard, reason)) = self.stops.pop_front()
@@ -274,6 +287,14 @@ impl Engine {
     }
 
     fn describe(&mut self, now: Duration) {
+        if self.descriptions.len() < BATCH {
+            // A call that is made anyway takes along whom it would be asked for next.
+            for (shard, follower) in &mut self.followers {
+                if follower.machine.take_describe(now.saturating_sub(follower.begun), NEXT_ROUND) {
+                    self.descriptions.push_back(*shard);
+                }
+            }
+        }
         let n = self.descriptions.len().min(BATCH);
         let batch: Vec<(u32, Arc<str>)> = self
             .descriptions
@@ -385,6 +406,7 @@ impl Engine {
                 if first {
                     self.say.reads_are_slow(self.read_rate.per_second());
                 }
+                self.fact(shard, Fact::LogPutBack);
                 return;
             }
         }
@@ -415,17 +437,23 @@ impl Engine {
                     self.over(shard, ending, None);
                     return;
                 }
-                let signal = running.signal.filter(|_| relay.is_some());
+                let signal = running.signal.filter(|_| relay.is_some() && self.n_signals > 0);
                 self.follow(shard, running.task, true, signal);
             }
             Ok(Settled::NoRoom(why)) => {
-                let room = self.fleet.no_room(shard, self.now());
-                if let Some(room) = room {
-                    self.say.no_room(room, &why);
+                if self.fleet.no_room(shard, self.now()) {
+                    self.no_room = Some(why);
                 }
             }
             // Nobody else's place is asked for.
             Ok(Settled::Held(_) | Settled::Suffices(_)) => {}
+            Err(error)
+                if error.started.is_none()
+                    && self.fleet.halt() == Some(Halt::Failed)
+                    && matches!(error.kind, ErrorKind::Interrupted(_)) =>
+            {
+                self.fleet.withdrawn(shard);
+            }
             Err(error) => {
                 let message = error.to_string();
                 let ending = Ending {
@@ -541,6 +569,11 @@ impl Engine {
         self.say.stopping_others(failed, alive.len() + self.launching.len());
         for shard in alive {
             self.fact(shard, Fact::OtherFailed);
+        }
+        // Those that wait to be launched would do so for long, now that the stops take what ECS allows. Not a signal to what comes of it:
+        // it is followed, and stopped like the others.
+        for relay in self.launching.values() {
+            let _ = relay.send(signals::TERMINATE);
         }
     }
 

@@ -90,8 +90,10 @@ impl Say {
         self.ui.emit(Event::Warning { message, hint: None });
     }
 
-    pub fn no_room(&self, room: u32, why: &str) {
-        self.warn(format!("ECS has no room for more than {room} at a time: {why}; the others wait"));
+    pub fn no_room(&self, most: u32, why: &str) {
+        self.warn(format!(
+            "ECS has no room for more than {most} at a time: {why}; what does not fit waits for the end of others"
+        ));
     }
 
     pub fn reads_are_slow(&mut self, per_second: f64) {

@@ -83,7 +83,9 @@ impl Run<'_> {
                 found.push(There { shard, task, kin });
             }
         }
-        found.sort_by_key(|it| (it.shard, it.task.created_at));
+        // What this run has started itself says more than what is like it.
+        found.sort_by_key(|it| (it.shard, it.kin != Kin::ThisRun, it.kin != Kin::Namesake, it.task.created_at));
+        found.dedup_by_key(|it| it.shard);
         found
     }
 
@@ -97,13 +99,12 @@ impl Run<'_> {
     ) -> Result<Ending> {
         let OnEcs { task, aws, plan, .. } = there;
         let environment = &task.environment.value;
-        let mut adopted: Vec<(u32, EcsTask)> = self
+        let adopted: Vec<(u32, EcsTask)> = self
             .shards_there(there)
             .into_iter()
             .filter(|it| it.kin == Kin::ThisRun)
             .map(|it| (it.shard, it.task.clone()))
             .collect();
-        adopted.dedup_by_key(|it| it.0);
         let stop_run = reach::again(self.everywhere, environment, &format!("stop --run {}", self.run_id));
         let order = Order {
             aws: aws.clone(),

@@ -188,7 +188,10 @@ impl Core {
     pub fn act(&self, exchange: &Exchange) -> Act {
         let now = self.clock.now();
         let request = &exchange.request;
-        let expired = memory::is_expired(request, &self.lock().state.keys, now).then_some(Fault::ExpiredToken);
+        let (expired, caller) = {
+            let state = &self.lock().state;
+            (memory::is_expired(request, &state.keys, now).then_some(Fault::ExpiredToken), state.caller_arn())
+        };
         let fault = expired.as_ref().or(exchange.fault.as_ref());
         let acts = fault.is_none_or(Fault::acts);
         let answer = match &self.behind {
@@ -208,7 +211,6 @@ impl Core {
                 wire::answer(request.service, reply)
             }
         };
-        let caller = self.lock().state.caller_arn();
         let refusal = fault.and_then(|it| it.refusal(request.service, &request.operation, &caller));
         if let Some(refusal) = refusal {
             return Act::Answer(refusal.answer(request.service));
@@ -373,7 +375,11 @@ impl Fake {
 
     /// The same, the clock so much faster than real time.
     pub fn with_speed(speed: f64) -> Fake {
-        let core = Fake::closed(speed, None);
+        Fake::made(speed, None)
+    }
+
+    fn made(speed: f64, behind: Option<Behind>) -> Fake {
+        let core = Fake::closed(speed, behind);
         let door = Some(http::Door::open(Arc::clone(&core)));
         Fake { core, door }
     }
@@ -393,7 +399,7 @@ impl Fake {
             next_lives: std::collections::VecDeque::new(),
             life: Life::new(),
             shard_lives: HashMap::new(),
-            capacity: None,
+            room: None,
             next_failures: std::collections::VecDeque::new(),
             missing_first: 0,
             list_lag: 0,
@@ -536,11 +542,6 @@ impl Fake {
         self.change(|inner, _| drop(inner.state.shard_lives.insert(shard, life)))
     }
 
-    /// Fargate has room for so many ECS tasks at a time; of one more RunTask says that there is none at present.
-    pub fn capacity(self, most: usize) -> Fake {
-        self.change(|inner, _| inner.state.capacity = Some(most))
-    }
-
     /// Sessions of ECS Exec go there.
     pub fn exec(self, gateway: &crate::gateway::Gateway) -> Fake {
         self.change(|inner, _| inner.state.gateway = Some(gateway.shared()))
@@ -555,6 +556,11 @@ impl Fake {
     pub fn run_task_fails(self, reasons: &[&str]) -> Fake {
         let failures = reasons.iter().map(|it| ((*it).to_owned(), None)).collect();
         self.change(|inner, _| inner.state.next_failures.push_back(failures))
+    }
+
+    /// RunTask answers 200 with this failure while so many ECS tasks are not STOPPED.
+    pub fn room_for(self, most: usize, reason: &str) -> Fake {
+        self.change(|inner, _| inner.state.room = Some((most, reason.to_owned())))
     }
 
     /// DescribeTasks says MISSING so often of every new ECS task.
@@ -789,6 +795,11 @@ impl Fake {
     /// The ARNs of the ECS tasks that run (or will), and that nobody has stopped.
     pub fn alive(&self) -> Vec<String> {
         self.started().into_iter().filter(|it| it.desired == "RUNNING").map(|it| it.arn).collect()
+    }
+
+    /// When ECS took each StopTask.
+    pub fn stops(&self) -> Vec<Millis> {
+        self.core.lock().state.tasks.iter().filter_map(|it| it.stop.as_ref().map(|it| it.at)).collect()
     }
 
     /// The revisions of a family, as they are described.

@@ -209,7 +209,7 @@ fn stops() -> Vec<Row> {
         row("StopTask: HTTP 500 after the effect", |it| it.fault("StopTask", 1, ServerErrorAfter), 130, 1, Part, Gone, "").life(forever).when(act),
         row("StopTask: the credentials expire and are renewed", |it| it.fault("StopTask", 1..=3, ExpiredToken), 130, 1, Part, Gone, "cannot stop the ECS task: ExpiredTokenException").life(forever).when(act),
         row("StopTask: not allowed for a moment", |it| it.fault("StopTask", 1..=3, AccessDenied), 130, 1, Part, Gone, "ecs:StopTask").life(forever).when(act),
-        row("StopTask: never accepted, and the user interrupts again", |it| it.fault("StopTask", .., Throttle), 130, 1, Unread, Runs, "StopTask failed, the ECS task may run on").life(forever).when(Act::Twice(Signal::INT)),
+        row("StopTask: never accepted, and the user interrupts again", |it| it.fault("StopTask", .., Throttle), 130, 1, Unread, Runs, "StopTask failed, the ECS task may run on: ThrottlingException").life(forever).when(Act::Twice(Signal::INT)),
         row("StopTask: the stop takes two minutes", |it| it.task_life(forever().on_sigterm(OnSigterm::Exits(0, 500)).takes_to_stop(120_000)), 130, 1, Part, Gone, "").life(forever).when(act),
         row("StopTask: the answer is lost", |it| it.fault("StopTask", 1, DropAfter), 130, 1, Part, Gone, "").life(forever).when(act),
         row("StopTask: no answer, once", |it| it.fault("StopTask", 1, NeverAnswer), 130, 1, Part, Gone, "").slowly().life(forever).when(act),
