@@ -23,6 +23,10 @@ pub async fn stop(
     ui: &Ui,
     signals: &mut Signals,
 ) -> Result<u8> {
+    if flags.id.is_none() && flags.run.is_none() {
+        return Err(Error::refused("nothing is named to be stopped")
+            .hint("give an ID (`cargo xtask ps` lists them), or --run RUN for all that a run has started"));
+    }
     let grounds = reach::grounds(file, everywhere, ui).await?;
     let found = match (&flags.id, &flags.run) {
         (Some(id), _) => match conclude::or_signal(Box::pin(find::find(&grounds, id, For::Stopping)), signals).await? {
@@ -40,7 +44,7 @@ pub async fn stop(
             }
             found
         }
-        (None, None) => return Err(Error::refused("nothing is named to be stopped").hint("give an ID, or --run RUN")),
+        (None, None) => Vec::new(),
     };
     let (running, over): (Vec<_>, Vec<_>) = found.into_iter().partition(|it| !it.task.is_stopped());
     for found in &over {

@@ -19,7 +19,7 @@ use crate::cx::{Cx, TasksFile};
 use crate::error::{Error, Result, exit};
 use crate::event::Event;
 use crate::flags::{self, Everywhere, Format};
-use crate::model::{Ending, ResolvedTask};
+use crate::model::{Ending, Outcome, ResolvedTask, Timings};
 use crate::stage::launch;
 use crate::tools::signals::Signals;
 use crate::ui::Ui;
@@ -50,7 +50,7 @@ pub async fn run(
     let mut sequence = Sequence::new(&whole, prepared);
     let needless = Box::pin(sequence.look_around(signals)).await?;
     if flags.dry_run {
-        return Ok(exit::OK);
+        return Ok(whole.planned());
     }
     let ending = match needless {
         Some(ending) => ending,
@@ -113,6 +113,19 @@ impl<'a> Whole<'a> {
             aws: self.aws.clone(),
             start: self.start,
         }
+    }
+
+    /// The end of a dry run. For programs the last event is the same whatever happened; people have seen the plan.
+    fn planned(&self) -> u8 {
+        if self.everywhere.format == Format::Json {
+            let explanation = Some("a dry run: nothing was built, written or started".to_owned());
+            let (outcome, exit_code) = (Outcome::Skipped, exit::OK);
+            let timings = Timings { total: Some(self.start.elapsed().as_secs_f64()), ..Timings::default() };
+            let run_id = self.run_id.to_owned();
+            let ending = Ending { outcome, exit_code, run_id, explanation, timings, ..Ending::default() };
+            self.cx.ui.emit(Event::Finished(Box::new(ending)));
+        }
+        exit::OK
     }
 
     /// The last event, and its exit code.
