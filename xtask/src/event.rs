@@ -5,7 +5,7 @@ pub mod schema;
 
 use serde::Serialize;
 
-use crate::model::{Ending, PlanLine, Runner, Timestamp};
+use crate::model::{Ending, PlanLine, Runner, ShardCounts, Timestamp};
 
 /// The version that the first event of a stream carries.
 pub const VERSION: u32 = 1;
@@ -69,6 +69,13 @@ pub enum Event {
         /// For people: what it waits for, the reason it stops.
         #[serde(skip_serializing_if = "Option::is_none")]
         detail: Option<String>,
+    },
+    /// How far the shards are.
+    Shards {
+        /// How many the task has.
+        of: u32,
+        #[serde(flatten)]
+        counts: ShardCounts,
     },
     /// A line of the task's output, without its newline.
     Log { message: String, timestamp: Timestamp, container: String },

@@ -291,6 +291,12 @@ pub struct Run {
     /// The commit or branch that --if-changed compares with, from where this one branched off
     #[arg(long, value_name = "REF", requires = "if_changed")]
     pub base: Option<String>,
+    /// Only these shards of a task with `shards`: 3, or 3,7,9-12 (can be repeated)
+    #[arg(long = "shard", value_name = "N", value_delimiter = ',', value_parser = parse_shards)]
+    pub shards: Vec<(u32, u32)>,
+    /// Run all shards, also after one has failed
+    #[arg(long)]
+    pub keep_going: bool,
     /// At the end draw how long each part took
     #[arg(long)]
     pub timings: bool,
@@ -511,6 +517,8 @@ impl Run {
             timeout: self.timeout.map(|it| Sourced::new(it, Origin::Flag("--timeout"))),
             task_definition: flag("--task-definition", &self.task_definition),
             arguments: self.arguments.clone(),
+            shards: self.shards.clone(),
+            keep_going: self.keep_going,
             ci: variable("CI").is_some_and(|it| !matches!(it.as_str(), "" | "0" | "false")),
         }
     }
@@ -542,12 +550,57 @@ fn as_text(wrong: values::Wrong) -> String {
     }
 }
 
+/// A shard, or the first and the last of some.
+fn parse_shards(text: &str) -> Result<(u32, u32), String> {
+    let number = |it: &str| it.trim().parse::<u32>().ok();
+    let range = match text.split_once('-') {
+        Some((first, last)) => number(first).zip(number(last)),
+        None => number(text).map(|it| (it, it)),
+    };
+    range.filter(|it| it.0 <= it.1).ok_or_else(|| "expected numbers from 0: 3, or 3,7,9-12".to_owned())
+}
+
 fn parse_glob(text: &str) -> Result<String, String> {
     // A variable of CI that is not set would skip the task with success.
-    match text.trim_start_matches('!').trim() {
-        "" => Err("expected a pattern of files, not nothing".to_owned()),
-        _ => Ok(text.to_owned()),
+    let pattern = text.strip_prefix('!').unwrap_or(text);
+    if pattern.trim().is_empty() {
+        return Err("expected a pattern of files, not nothing".to_owned());
     }
+    if pattern.starts_with('!') {
+        return Err("`!` stands once in front of a pattern".to_owned());
+    }
+    // git takes these for patterns that match nothing, which would skip the task with success, too.
+    if !closes_its_brackets(pattern) {
+        return Err("a `[` without its `]`; `[[]` matches the character itself".to_owned());
+    }
+    if pattern.ends_with('\\') && !pattern.ends_with("\\\\") {
+        return Err("nothing behind the last `\\`".to_owned());
+    }
+    if pattern.starts_with('/') || pattern.split('/').any(|it| it == "..") {
+        return Err("patterns are relative to the folder of tasks.toml, and stay below it".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Whether each `[` of a pattern has its `]`: the first character in between belongs to the set, also where it is a `]`.
+fn closes_its_brackets(pattern: &str) -> bool {
+    let mut chars = pattern.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '\\' => drop(chars.next()),
+            '[' => {
+                let mut first = chars.next();
+                if matches!(first, Some('!' | '^')) {
+                    first = chars.next();
+                }
+                if first.is_none() || !chars.by_ref().any(|it| it == ']') {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+    }
+    true
 }
 
 fn parse_run_id(text: &str) -> Result<String, String> {
@@ -572,6 +625,26 @@ mod tests {
         }
         let nothing = ["xtask", "run", "t", "--base", "main", "--if-changed", ""].map(OsString::from);
         assert!(Cli::read(nothing).is_err());
+        for (pattern, wrong) in [
+            ("[", true),
+            ("db/[ab", true),
+            ("db/[]", true),
+            ("db/[!]", true),
+            ("!!db/**", true),
+            ("!", true),
+            ("/etc/**", true),
+            ("../db/**", true),
+            ("db\\", true),
+            ("db/**", false),
+            ("!**/*.md", false),
+            ("db/[ab]*", false),
+            ("db/[]a]", false),
+            ("db/[[]", false),
+            ("db/\\[", false),
+            ("..db/*", false),
+        ] {
+            assert_eq!(parse_glob(pattern).is_err(), wrong, "{pattern}");
+        }
         let wrong = ["xtask", "lists"].map(OsString::from);
         assert!(Cli::read(wrong).is_err());
     }

@@ -3,6 +3,7 @@
 //!
 //! Time is the time since the start of following; the driver in `stage/follow.rs` owns the clock.
 
+mod conclude;
 mod faults;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use crate::event::Event;
 pub use crate::model::LogEnd;
 use crate::model::{EcsTask, LogEvent, OnInterrupt, Timestamp};
 use crate::verdict::OurDoing;
+pub use conclude::conclude;
 use faults::Faults;
 pub use faults::Trouble;
 
@@ -67,6 +69,9 @@ pub struct Target {
     pub launched_here: bool,
     /// Whether somebody is there who can renew expired credentials: then they are waited for without an end.
     pub attended: bool,
+    /// Whether it is one of many that one process follows. Then its reads wait in a queue, none of them is wasted, and what is said
+    /// of all is not said of each.
+    pub of_many: bool,
 }
 
 /// Something that was learnt.
@@ -85,6 +90,10 @@ pub enum Fact {
     LogMissing(String),
     /// The lines of the last [`Action::Print`] are taken: the next ones may come.
     Printed,
+    /// The read of the last [`Action::ReadLog`] has waited for its turn, and is sent now.
+    LogSent,
+    /// It was throttled, which says nothing of this log: it waits for its turn once more.
+    LogPutBack,
     /// Reading the log failed.
     LogFailed { cause: String, trouble: Trouble },
     /// CloudWatch Logs no longer takes the token: one lives for 24 hours.
@@ -95,6 +104,8 @@ pub enum Fact {
     StopFailed { cause: String, trouble: Trouble },
     /// This process got a signal, by number: 1, 2, 3 or 15.
     Signal(u8),
+    /// Another of many has failed, and this one is not wanted any more.
+    OtherFailed,
     /// Time passed.
     Tick,
 }
@@ -141,6 +152,8 @@ pub struct Finish {
     pub log: LogEnd,
     /// A StopTask that was never accepted: the ECS task may run on.
     pub stop_failed: Option<String>,
+    /// A StopTask that was accepted. Where the end is another one than STOPPED, that was not waited for.
+    pub stop_accepted: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -174,6 +187,14 @@ pub struct Follow {
     log_token: Option<String>,
     log_at: Option<Duration>,
     log_in_flight: bool,
+    /// Of one of many: since when the read that counts as in flight waits for its turn.
+    log_queued: Option<Duration>,
+    /// How long reads have waited for their turns since the end of the output was last put off.
+    log_waited: Duration,
+    /// A read that was put off, because the one before it seemed to have reached the end.
+    put_off: bool,
+    /// It had not. Until the end is seen nothing is put off.
+    hasty: bool,
     /// When the read that is in flight was started: its answer knows nothing newer, however long it takes.
     log_asked_at: Duration,
     /// When it was first asked for.
@@ -200,6 +221,8 @@ pub struct Follow {
     had_page: bool,
     /// When the output last grew, or was last taken by a slow reader.
     grown_at: Option<Duration>,
+    /// When the log could last be read again after faults.
+    read_again_at: Option<Duration>,
     log_fault: Option<String>,
     stop: Stop,
     stop_faults: Faults,
@@ -215,7 +238,9 @@ pub struct Follow {
 impl Follow {
     /// Starts following at time zero.
     pub fn new(target: Target) -> Follow {
-        let seed = target.arn.bytes().fold(7_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
+        let hash = |hash: u32, byte: u8| hash.wrapping_mul(31).wrapping_add(u32::from(byte));
+        // Those of one process share their calls: they come back together after a fault.
+        let seed = if target.of_many { 7 } else { target.arn.bytes().fold(7, hash) };
         Follow {
             seed,
             target,
@@ -233,6 +258,10 @@ impl Follow {
             log_token: None,
             log_at: None,
             log_in_flight: false,
+            log_queued: None,
+            log_waited: Duration::ZERO,
+            put_off: false,
+            hasty: false,
             log_asked_at: Duration::ZERO,
             log_first_asked_at: None,
             printing: false,
@@ -246,6 +275,7 @@ impl Follow {
             drained: false,
             had_page: false,
             grown_at: None,
+            read_again_at: None,
             log_fault: None,
             stop: Stop::No,
             stop_faults: Faults::default(),
@@ -260,6 +290,30 @@ impl Follow {
     pub fn stopping(target: Target, reason: String) -> Follow {
         let stop = Stop::Wanted { reason, at: Duration::ZERO, in_flight: false };
         Follow { stop, only_stop: true, ..Follow::new(target) }
+    }
+
+    /// Takes the next DescribeTasks if it is due within this time: a call that others make anyway asks for this one, too.
+    pub fn take_describe(&mut self, now: Duration, within: Duration) -> bool {
+        let is_soon = self.describe_at.is_some_and(|it| it <= now + within);
+        if is_soon {
+            self.describe_at = None;
+        }
+        is_soon
+    }
+
+    /// Whether its container has stopped and the end of what it wrote is still to be read.
+    pub fn is_draining(&self) -> bool {
+        self.container_stopped_since.is_some() && !self.drained
+    }
+
+    /// Whether ECS says that it is over, or will never say. Its output may still be read.
+    pub fn is_over(&self) -> bool {
+        self.over_since().is_some()
+    }
+
+    /// Why this process asked for its stop, if it did.
+    pub fn ours(&self) -> Option<OurDoing> {
+        self.ours
     }
 
     /// The last that ECS said.
@@ -280,8 +334,10 @@ impl Follow {
             Fact::Page { events, next_token } => self.page(events, next_token, now, &mut actions),
             Fact::Printed => {
                 self.printing = false;
-                self.grown_at = Some(now);
+                self.grown(now);
             }
+            Fact::LogSent => self.log_sent(now),
+            Fact::LogPutBack => self.log_queued = Some(now),
             Fact::LogMissing(message) => self.log_missing(&message, now),
             Fact::LogFailed { cause, trouble } => self.log_failed(cause, trouble, now, &mut actions),
             Fact::LogTokenExpired(cause) => self.token_expired(cause, now, &mut actions),
@@ -292,6 +348,7 @@ impl Follow {
             }
             Fact::StopFailed { cause, trouble } => self.stop_failed(&cause, trouble, now, &mut actions),
             Fact::Signal(signal) => self.signal(signal, now, &mut actions),
+            Fact::OtherFailed => self.other_failed(now),
             Fact::Tick => {}
         }
         self.deadlines(now, &mut actions);
@@ -322,10 +379,10 @@ impl Follow {
 
     /// When the rest of the output is given up, unless it grows or comes to a clear end before.
     fn given_up_at(&self) -> Option<Duration> {
-        let over = self.over_since().filter(|_| !self.printing)?;
+        let over = self.over_since().filter(|_| !self.printing && self.log_queued.is_none())?;
         let faulty = self.log_faults.last.is_some_and(|it| it != Trouble::Refused);
         let limit = if faulty { FAULTY_DRAIN_LIMIT } else { DRAIN_LIMIT };
-        let at = self.grown_at.unwrap_or_default().max(over) + limit;
+        let at = self.grown_at.max(self.read_again_at).unwrap_or_default().max(over) + self.log_waited + limit;
         Some(if self.log_in_flight { at.max(self.log_asked_at + ANSWER_LIMIT) } else { at })
     }
 
@@ -469,6 +526,11 @@ impl Follow {
         actions: &mut Vec<Action>,
     ) {
         self.log_in_flight = false;
+        let put_off = std::mem::take(&mut self.put_off);
+        if self.log_faults.n > 0 {
+            // How it was meanwhile nobody knows: the end has the usual time to be seen from here on.
+            self.read_again_at = Some(now);
+        }
         if let Some(since) = self.log_faults.end() {
             let message = format!("the output can be read again, after {}", words(now.saturating_sub(since)));
             actions.push(Action::Tell(Event::Warning { message, hint: None }));
@@ -481,14 +543,16 @@ impl Follow {
         self.log_fault = None;
         self.had_page = true;
         let moved = !events.is_empty();
+        let seems_whole = self.target.of_many && !is_full(&events);
         self.forget_printed(&mut events);
         // A missing token is taken for an unmoved one: asking with the old one again is always right.
         let at_end = next_token.is_none() || next_token == self.log_token;
+        let first = self.log_token.is_none();
         if next_token.is_some() {
             self.log_token = next_token;
         }
         if moved {
-            self.grown_at = Some(now);
+            self.grown(now);
             // Only what came after the end had been seen is late; the rest of a long output is not.
             if let (Some(stopped), Some(_)) = (self.container_stopped_since, self.quiet_since) {
                 self.late_by = now.saturating_sub(stopped);
@@ -502,9 +566,19 @@ impl Follow {
         if !at_end || moved {
             self.quiet_since = None;
             self.drained = false;
+            self.hasty |= put_off && moved;
+            // The end of the log is where a read finds nothing beyond it. So early that it cannot say so, a read would be wasted.
+            if seems_whole && !self.hasty && (moved || first) {
+                let draining = self.container_stopped_since.is_some();
+                self.put_off = draining;
+                self.quiet_since = draining.then_some(now);
+                self.log_at = Some(now + if draining { self.quiet() } else { LOG_INTERVAL * self.pace });
+                return;
+            }
             self.log_at = Some(now + if moved { Duration::ZERO } else { EMPTY_PAGE_PAUSE });
             return;
         }
+        self.hasty = false;
         let since = *self.quiet_since.get_or_insert(now);
         if self.container_stopped_since.is_none() || self.drained {
             self.log_at = Some(now + self.log_interval(now));
@@ -569,8 +643,14 @@ impl Follow {
     fn log_missing(&mut self, message: &str, now: Duration) {
         self.log_in_flight = false;
         self.log_fault = Some(message.to_owned());
-        let stopped = self.container_stopped_since.is_some();
-        self.log_at = Some(now + if stopped { DRAIN_INTERVAL } else { self.log_interval(now) });
+        self.log_at = Some(
+            now + match self.container_stopped_since {
+                // Its container has written nothing so far, and most likely never will.
+                Some(_) if self.target.of_many => QUIET,
+                Some(_) => DRAIN_INTERVAL,
+                None => self.log_interval(now),
+            },
+        );
     }
 
     fn log_failed(&mut self, cause: String, trouble: Trouble, now: Duration, actions: &mut Vec<Action>) {
@@ -634,9 +714,33 @@ impl Follow {
             3 => "SIGQUIT",
             _ => "SIGTERM",
         };
-        let message = format!("{name}: stopping the ECS task; the same signal again leaves it as it is");
-        actions.push(Action::Tell(Event::Warning { message, hint: None }));
+        if !self.target.of_many {
+            let message = format!("{name}: stopping the ECS task; the same signal again does not wait for its end");
+            actions.push(Action::Tell(Event::Warning { message, hint: None }));
+        }
         self.want_stop(OurDoing::Signal(signal).reason(name), now);
+    }
+
+    /// What this process did not start it does not stop; what is being stopped already keeps its reason.
+    fn other_failed(&mut self, now: Duration) {
+        if self.target.launched_here && self.over_since().is_none() && matches!(self.stop, Stop::No) {
+            self.ours = Some(OurDoing::OtherFailed);
+            self.want_stop(OurDoing::OtherFailed.reason(""), now);
+        }
+    }
+
+    /// The read leaves now: what it will not have seen is what comes from now on, and the time before says nothing of the log.
+    fn log_sent(&mut self, now: Duration) {
+        if let Some(since) = self.log_queued.take() {
+            let from = since.max(self.over_since().unwrap_or(now)).max(self.grown_at.unwrap_or_default());
+            self.log_waited += now.saturating_sub(from);
+            self.log_asked_at = now;
+        }
+    }
+
+    fn grown(&mut self, now: Duration) {
+        self.grown_at = Some(now);
+        self.log_waited = Duration::ZERO;
     }
 
     fn want_stop(&mut self, reason: String, now: Duration) {
@@ -713,6 +817,7 @@ impl Follow {
             self.log_at = None;
             self.log_in_flight = true;
             self.log_asked_at = now;
+            self.log_queued = self.target.of_many.then_some(now);
             self.log_first_asked_at.get_or_insert(now);
             actions.push(Action::ReadLog { token: self.log_token.clone(), from: self.log_from });
         }
@@ -744,9 +849,7 @@ impl Follow {
         let stop_failed = match &self.stop {
             _ if self.stopped_since.is_some() => None,
             Stop::Refused(cause) => Some(cause.clone()),
-            Stop::Wanted { .. } => {
-                Some(self.stop_fault.clone().unwrap_or_else(|| "StopTask was not accepted yet".to_owned()))
-            }
+            Stop::Wanted { .. } => Some(self.stop_fault.clone().unwrap_or_else(|| "there is no answer yet".to_owned())),
             Stop::No | Stop::Accepted => None,
         };
         self.finished = true;
@@ -756,8 +859,15 @@ impl Follow {
             ours: self.ours,
             log: self.log_end(),
             stop_failed,
+            stop_accepted: self.stop == Stop::Accepted,
         })));
     }
+}
+
+/// Whether a page is so large that there is more behind it: CloudWatch Logs gives up to 10,000 events or 1 MB.
+fn is_full(events: &[LogEvent]) -> bool {
+    let bytes: usize = events.iter().map(|it| it.message.len() + 26).sum();
+    events.len() >= 9_000 || bytes >= 700_000
 }
 
 /// A duration as a person writes it: `1h30m`, `45s`, `1.5s`.

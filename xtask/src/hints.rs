@@ -14,7 +14,6 @@ const AWS_ERRORS: &[Row] = &[
     (&["sso", "expired"], "run `aws sso login`"),
     (&["SSO token"], "run `aws sso login`"),
     (&["token", "expired"], "get new credentials: run `aws sso login`, or renew the ones in the environment"),
-    (&["ExpiredToken"], "the credentials have expired: get new ones and run again"),
     (
         &["credential"],
         "set AWS_PROFILE or `profile` in tasks.toml, or put AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY into the environment",
@@ -93,6 +92,66 @@ fn find(table: &[Row], text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// For each row, in the table's order, a text as AWS or the SDK writes it.
+    const AWS_SAYS: &[&str] = &[
+        "GetCallerIdentity  dispatch failure: This behavior requires following cargo feature(s) enabled: credentials-login",
+        "GetCallerIdentity InvalidSignatureException Signature expired: 20261124T000000Z is now earlier than 20261124T001000Z",
+        "GetCallerIdentity InvalidSignatureException Signature not yet current: 20261124T001000Z is still later than 20261124T000500Z",
+        "GetCallerIdentity  the SSO session associated with this profile has expired or is otherwise invalid",
+        "GetCallerIdentity  the credential provider was not properly configured: no cached SSO token",
+        "GetCallerIdentity ExpiredToken The security token included in the request is expired",
+        "GetCallerIdentity  no providers in chain provided credentials",
+        "DescribeServices UnrecognizedClientException The security token included in the request is invalid.",
+        "GetCallerIdentity InvalidClientTokenId The security token included in the request is invalid.",
+        "GetCallerIdentity SignatureDoesNotMatch The request signature we calculated does not match the signature you provided.",
+        "RunTask AccessDeniedException User: x is not authorized to perform: iam:PassRole on resource: y",
+        "RunTask AccessDeniedException User: x is not authorized to perform: ecs:RunTask on resource: y",
+        "StopTask AccessDeniedException User: x is not authorized to perform: ecs:StopTask on resource: y",
+        "StopTask ClientException User: x is not authorized to perform: ecs:StopTask",
+        "DescribeImages RepositoryNotFoundException The repository with name 'x' does not exist in the registry with id '1'",
+        "ListTasks ClusterNotFoundException Cluster not found.",
+        "DescribeTasks ThrottlingException Rate exceeded",
+        "DescribeTasks  client error (Connect): tcp connect error: Connection refused (os error 111)",
+        "DescribeTasks  client error (Connect): dns error: failed to lookup address information",
+        "DescribeTasks  no answer in time",
+    ];
+
+    const ECS_SAYS: &[&str] = &[
+        "CannotPullContainerError: image Manifest does not contain descriptor matching platform 'linux/amd64'",
+        "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref x: not found",
+        "CannotPullContainerError: dial tcp 10.0.0.1:443: i/o timeout",
+        "CannotPullContainerError: pull access denied for x, repository may require authorization",
+        "CannotStartContainerError: exec /bin/migrate: exec format error",
+        "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed",
+        "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times",
+        "ResourceInitializationError: failed to configure ENI: failed to setup regular eni",
+        "OutOfMemoryError: Container killed due to memory usage",
+        "CannotStartContainerError: OCI runtime create failed: exec: \"bin/x\": stat bin/x: no such file or directory",
+        "CannotStartContainerError: OCI runtime create failed: exec: \"x\": executable file not found in $PATH",
+        "Your Spot Task was interrupted.",
+        "RESOURCE:ENI",
+        "TaskFailedToStart: RESOURCE:CPU",
+        "RESOURCE:MEMORY",
+        "RESOURCE:PORTS",
+        "RESOURCE:GPU",
+        "AGENT",
+        "ATTRIBUTE",
+        "Capacity is unavailable at this time. Please try again later or in a different availability zone",
+        "INACTIVE",
+    ];
+
+    #[test]
+    fn every_row_is_met_by_what_aws_says() {
+        for (table, says) in [(AWS_ERRORS, AWS_SAYS), (ECS_REASONS, ECS_SAYS)] {
+            assert_eq!(table.len(), says.len(), "a text for each row");
+            for (index, text) in says.iter().enumerate() {
+                let text = text.to_lowercase();
+                let meets = |(needles, _): &Row| needles.iter().all(|it| text.contains(&it.to_lowercase()));
+                assert_eq!(table.iter().position(meets), Some(index), "{text}: {}", table[index].1);
+            }
+        }
+    }
 
     #[test]
     fn the_first_matching_row_gives_the_hint() {

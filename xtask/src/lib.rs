@@ -19,9 +19,14 @@ pub mod model;
 pub mod ours;
 pub mod permissions;
 pub mod plan;
+#[cfg(test)]
+#[path = "../tests/it/fake/random.rs"]
+#[expect(dead_code, reason = "the other tests use all of it")]
+mod random;
 pub mod resolve;
 pub mod retention;
 pub mod session;
+pub mod shards;
 pub mod stage;
 pub mod tools;
 pub mod ui;
@@ -40,7 +45,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; clap tells the two apart, and prints each to its own stream.
-            let _ = error.print();
+            if let Err(fault) = error.print()
+                && !error.use_stderr()
+                && fault.kind() != std::io::ErrorKind::BrokenPipe
+            {
+                let error = error::Error::failed(format!("cannot write to stdout: {fault}"));
+                return ExitCode::from(verb::complain(&error));
+            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(error::exit::REFUSED));
         }
     };

@@ -2,6 +2,7 @@
 //! will be written. Data only: no decision is made and nothing outside is touched here.
 
 mod ecs_task;
+mod shards;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use ecs_task::{EcsContainer, EcsTask, ExecAgent, Overridden};
+pub use shards::{Shard, ShardCounts, ShardEnd, Shards, ShardsEnd, ranges};
 
 // ---------------------------------------------------------------------------------------------------------------- places
 
@@ -357,6 +359,9 @@ pub struct Selection {
     pub task_definition: Option<Sourced<String>>,
     /// Appended to the command, each one argument.
     pub arguments: Vec<String>,
+    /// First and last of each range of `--shard`; none: all.
+    pub shards: Vec<(u32, u32)>,
+    pub keep_going: bool,
     /// Whether the variable CI is set and not empty, `0` or `false`.
     pub ci: bool,
 }
@@ -411,6 +416,8 @@ pub struct ResolvedTask {
     pub exclusive: bool,
     /// `--once`.
     pub once: bool,
+    /// Where tasks.toml says `shards`.
+    pub shards: Option<Shards>,
     /// Every layered key after the merge, for what only one runner needs (`docker_args`, the ECS keys, sizes, tags).
     pub settings: Settings,
     /// Things that are worth a warning before anything runs.
@@ -585,6 +592,8 @@ pub struct Plan {
     pub on_interrupt: OnInterrupt,
     /// Of an interactive task: the ECS task waits, and the command runs in a session.
     pub console: Option<Console>,
+    /// Many ECS tasks: `run_task` is the first one's request.
+    pub shards: Option<Shards>,
     /// The plan as it is shown, each value with its origin.
     pub lines: Vec<PlanLine>,
     /// Worth knowing before it runs.
@@ -763,6 +772,9 @@ pub struct Ending {
     /// Whether the output is whole; absent where it was not read from CloudWatch Logs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<LogEnd>,
+    /// Of a run of many shards: how each ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shards: Option<Box<ShardsEnd>>,
     /// In one sentence, for people: what happened where the outcome alone does not say it.
     #[serde(skip)]
     pub explanation: Option<String>,

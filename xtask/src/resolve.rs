@@ -8,7 +8,7 @@ use crate::config::{Layers, WrongSize, impossible_fargate_size, suggest, values}
 use crate::error::{Error, Problem, Result};
 use crate::model::{
     Config, EnvironmentSpec, ImageChoice, ImageSpec, OnInterrupt, Origin, ResolvedEnvironment, ResolvedTask, Runner,
-    Selection, Settings, Sourced, TaskSpec,
+    Selection, Settings, Shards, Sourced, TaskSpec,
 };
 
 /// From launch to RUNNING, unless written.
@@ -30,7 +30,7 @@ pub fn resolve(config: &Config, selection: &Selection) -> Result<ResolvedTask> {
     let mut settings = layers.merged();
     resolving.unsupported(&settings);
     resolving.flags(&mut settings, &chosen.value);
-    resolving.shards(&settings);
+    let shards = resolving.shards(&settings);
     resolving.sizes(&settings, layers);
     let image = resolving.image(&settings, environment);
     let command = resolving.command(&settings);
@@ -64,6 +64,7 @@ pub fn resolve(config: &Config, selection: &Selection) -> Result<ResolvedTask> {
         rebuild: selection.rebuild,
         exclusive: selection.attach_if_running || settings.exclusive.as_ref().is_some_and(|it| it.value),
         once: selection.once,
+        shards,
         settings,
         warnings,
     })
@@ -289,8 +290,6 @@ impl Resolving<'_> {
     fn unsupported(&mut self, settings: &Settings) {
         let found = [
             ("needs", settings.needs.as_ref().filter(|it| !it.value.is_empty()).and_then(Sourced::span)),
-            ("shards", settings.shards.as_ref().filter(|it| it.value > 1).and_then(Sourced::span)),
-            ("parallel", settings.parallel.as_ref().filter(|it| it.value > 1).and_then(Sourced::span)),
             ("retry", settings.retry.as_ref().filter(|it| it.value.attempts > 1).and_then(Sourced::span)),
         ];
         for (key, span) in found.into_iter().filter(|it| it.1.is_some()) {
@@ -354,17 +353,36 @@ impl Resolving<'_> {
         }
     }
 
-    /// Shards are many ECS tasks at a time. That `exclusive` excludes them was said when the file was read.
-    fn shards(&mut self, settings: &Settings) {
-        let Some(shards) = settings.shards.as_ref().filter(|it| it.value > 1) else { return };
-        for (flag, given) in
-            [("--once", self.selection.once), ("--attach-if-running", self.selection.attach_if_running)]
-        {
-            if given {
-                let message = format!("{flag} is for one ECS task, and `{}` has `shards`", self.task.name.value);
+    /// Which shards run. That `exclusive` and `interactive` exclude them was said when the file was read.
+    fn shards(&mut self, settings: &Settings) -> Option<Shards> {
+        let (selection, task) = (self.selection, &self.task.name.value);
+        let Some(shards) = &settings.shards else {
+            for (flag, given) in [("--shard", !selection.shards.is_empty()), ("--keep-going", selection.keep_going)] {
+                if given {
+                    let problem = Problem::new(format!("{flag} is for a task with `shards`, and `{task}` has none"));
+                    self.refuse(problem.at(self.task.name.span()).hint("leave it out, or set `shards` on the task"));
+                }
+            }
+            return None;
+        };
+        let of = shards.value;
+        for (flag, given) in [("--once", selection.once), ("--attach-if-running", selection.attach_if_running)] {
+            if given && of > 1 {
+                let message = format!("{flag} is for one ECS task, and `{task}` has `shards`");
                 self.refuse(Problem::new(message).at(shards.span()).hint("leave it out"));
             }
         }
+        if let Some((_, beyond)) = selection.shards.iter().find(|it| it.1 >= of) {
+            let problem = Problem::new(format!("--shard {beyond}: `{task}` has {of} shards")).at(shards.span());
+            self.refuse(problem.hint(format!("they are numbered from 0 to {}", of - 1)));
+            return None;
+        }
+        let is_chosen = |shard: &u32| selection.shards.iter().any(|it| (it.0..=it.1).contains(shard));
+        let chosen = (0..of).filter(|it| selection.shards.is_empty() || is_chosen(it)).collect();
+        // On this machine they share what it has: several at a time have to be asked for.
+        let unsaid = if self.runner == Runner::Ecs { of } else { 1 };
+        let parallel = settings.parallel.as_ref().map_or(unsaid, |it| it.value).min(of);
+        Some(Shards { of, chosen, parallel, keep_going: selection.keep_going })
     }
 
     /// Sizes of the command line on Fargate, where the file says that it is Fargate. The file's own were checked when it was read.

@@ -14,6 +14,8 @@ pub enum OurDoing {
     StartTimedOut,
     /// A signal, by number.
     Signal(u8),
+    /// Another shard failed.
+    OtherFailed,
 }
 
 impl OurDoing {
@@ -24,6 +26,7 @@ impl OurDoing {
             OurDoing::TimedOut => format!("{TIMED_OUT}{detail} passed"),
             OurDoing::StartTimedOut => format!("{NOT_RUNNING}{detail}"),
             OurDoing::Signal(_) => format!("{INTERRUPTED}{detail}"),
+            OurDoing::OtherFailed => OTHER_FAILED.to_owned(),
         }
     }
 
@@ -33,6 +36,7 @@ impl OurDoing {
         match reason {
             _ if reason.starts_with(TIMED_OUT) => Some(OurDoing::TimedOut),
             _ if reason.starts_with(NOT_RUNNING) => Some(OurDoing::StartTimedOut),
+            OTHER_FAILED => Some(OurDoing::OtherFailed),
             _ => match reason.strip_prefix(INTERRUPTED)? {
                 "SIGINT" => Some(OurDoing::Signal(2)),
                 "SIGQUIT" => Some(OurDoing::Signal(3)),
@@ -45,6 +49,7 @@ impl OurDoing {
 
 const TIMED_OUT: &str = "xtask: timeout of ";
 const NOT_RUNNING: &str = "xtask: not RUNNING after ";
+const OTHER_FAILED: &str = "xtask: another shard failed";
 const INTERRUPTED: &str = "xtask: interrupted by ";
 
 /// The judgement.
@@ -118,6 +123,9 @@ pub fn verdict(task: &EcsTask, container: &str, ours: Option<OurDoing>) -> Verdi
         }
         _ => {
             let cause = match stop_code {
+                Some("UserInitiated") if ours == Some(OurDoing::OtherFailed) => {
+                    "it was stopped because another shard failed"
+                }
                 Some("UserInitiated") => "somebody stopped the ECS task",
                 Some("SpotInterruption" | "TerminationNotice") => "its capacity was taken away",
                 Some("ServiceSchedulerInitiated") => "the service scheduler stopped the ECS task",
@@ -265,6 +273,7 @@ mod tests {
             (OurDoing::Signal(2), "SIGINT"),
             (OurDoing::Signal(3), "SIGQUIT"),
             (OurDoing::Signal(15), "SIGTERM"),
+            (OurDoing::OtherFailed, ""),
         ] {
             let mut task = stopped(Some("UserInitiated"), Some(143), "");
             task.stopped_reason = Some(ours.reason(detail));

@@ -104,13 +104,19 @@ fn measure(rows: &mut [Row], proxy: &Proxy, runs: usize, delays: &[u64], mut com
                 let told: Vec<u8> = chunks.iter().flat_map(|it| it.bytes.clone()).collect();
                 let accepted = calls.iter().any(|it| it.what == "RunTask" && it.status == 200);
                 let Some(answered) = answered.filter(|_| accepted) else {
-                    panic!("{} made no RunTask that was accepted:\n{}\n{calls:#?}", row.name, String::from_utf8_lossy(&told));
+                    panic!(
+                        "{} made no RunTask that was accepted:\n{}\n{calls:#?}",
+                        row.name,
+                        String::from_utf8_lossy(&told)
+                    );
                 };
                 if round == 0 {
                     continue;
                 }
                 row.times[index].push((answered - begun).as_secs_f64() * 1000.0);
-                if index == 0 && let Some(first) = chunks.iter().map(|it| it.at).min() {
+                if index == 0
+                    && let Some(first) = chunks.iter().map(|it| it.at).min()
+                {
                     row.first.push((first - begun).as_secs_f64() * 1000.0);
                 }
                 row.trips = chain(&calls, "RunTask");

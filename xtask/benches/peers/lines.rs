@@ -49,6 +49,29 @@ pub fn measure(tools: &Tools, lines: usize, runs: [usize; 3]) -> (f64, Vec<Read>
     (raw, reads.into())
 }
 
+/// Keeps that server up, for a profiler, and says how to run ours against it.
+pub fn serve(tools: &Tools, lines: usize) {
+    let fake = world::account(Life::new().at_once().exits(CODE));
+    let pages = Pages::open(lines, world::address(&fake));
+    let world = world::on_fake("serve", tools, &fake, &format!("http://127.0.0.1:{}", pages.port));
+    let command = world.ours(&["--image", world::IMAGE]);
+    let variables =
+        command.get_envs().filter_map(|(name, value)| Some(format!("{}={}", name.display(), value?.display())));
+    let variables: Vec<String> = variables.collect();
+    let words: Vec<_> = command.get_args().map(|it| it.display().to_string()).collect();
+    let folder = world.path().join("project");
+    println!(
+        "cd {} && env -i {} {} {}",
+        folder.display(),
+        variables.join(" "),
+        env!("CARGO_BIN_EXE_xtask"),
+        words.join(" ")
+    );
+    loop {
+        thread::sleep(Duration::from_secs(60));
+    }
+}
+
 fn one(read: &mut Read, command: Command, pages: &Pages, text: &str, out: &std::path::Path) {
     pages.start();
     let mut process = Process::start_into(command, File::create(out).expect("the folder is ours"));

@@ -47,6 +47,9 @@ fn main() {
     let parts: Vec<&str> = words.iter().map(String::as_str).filter(|it| !it.starts_with("--")).collect();
     let wanted = |part: &str| parts.is_empty() || parts.contains(&part);
     let tools = world::Tools::install();
+    if parts == ["serve"] {
+        return lines::serve(&tools, 1_000_000);
+    }
     let runs = if quick { 3 } else { 10 };
     let begun = Instant::now();
     let step = |what: &str| println!("[{:4.0} s] {what}", begun.elapsed().as_secs_f64());

@@ -69,7 +69,10 @@ impl Pages {
         let mut buffer = vec![0; 1 << 20];
         for (page, expected) in self.shared.answers.iter().enumerate() {
             let body = format!("{{\"nextToken\":\"{}\"}}", token(page));
-            let head = format!("POST / HTTP/1.1\r\nX-Amz-Target: Logs_20140328.GetLogEvents\r\nContent-Length: {}", body.len());
+            let head = format!(
+                "POST / HTTP/1.1\r\nX-Amz-Target: Logs_20140328.GetLogEvents\r\nContent-Length: {}",
+                body.len()
+            );
             stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).expect("the server listens");
             let mut left = expected.len();
             while left > 0 {
@@ -102,7 +105,8 @@ fn answer(page: usize, pages: usize) -> Vec<u8> {
         let comma = if number == from { "" } else { "," };
         let at = 1_764_000_000_000_i64 + number as i64;
         let message = serde_json::Value::from(line(number));
-        write!(body, "{comma}{{\"ingestionTime\":{at},\"message\":{message},\"timestamp\":{at}}}").expect("a string takes it");
+        write!(body, "{comma}{{\"ingestionTime\":{at},\"message\":{message},\"timestamp\":{at}}}")
+            .expect("a string takes it");
     }
     let (next, back) = (token((page + 1).min(pages)), token(page).replace('f', "b"));
     write!(body, "],\"nextBackwardToken\":\"{back}\",\"nextForwardToken\":\"{next}\"}}").expect("a string takes it");

@@ -6,9 +6,9 @@ use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,8 @@ pub struct Ran {
 
 impl Ran {
     pub fn text(&self, is_stdout: bool) -> String {
-        let bytes: Vec<u8> = self.chunks.iter().filter(|it| it.is_stdout == is_stdout).flat_map(|it| it.bytes.clone()).collect();
+        let bytes: Vec<u8> =
+            self.chunks.iter().filter(|it| it.is_stdout == is_stdout).flat_map(|it| it.bytes.clone()).collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 }

@@ -207,7 +207,8 @@ fn name(head: &str, body: &str) -> Option<String> {
 }
 
 fn on_answer(shared: &Shared, exchange: &mut Exchange, bytes: &[u8]) {
-    let status = String::from_utf8_lossy(&bytes[..bytes.len().min(12)]).rsplit(' ').next().and_then(|it| it.parse().ok());
+    let status =
+        String::from_utf8_lossy(&bytes[..bytes.len().min(12)]).rsplit(' ').next().and_then(|it| it.parse().ok());
     if status == Some(100) {
         return;
     }

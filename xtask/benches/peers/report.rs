@@ -100,7 +100,12 @@ impl Report {
         self.goal(what, "5× the script at every delay", each.join(", "), least >= 5.0);
     }
 
-    pub fn stops(&mut self, stops: &[(Ending, u64, [Followed; 2])], memory: &[Vec<f64>; 2], deploy: (Option<i32>, bool, usize)) {
+    pub fn stops(
+        &mut self,
+        stops: &[(Ending, u64, [Followed; 2])],
+        memory: &[Vec<f64>; 2],
+        deploy: (Option<i32>, bool, usize),
+    ) {
         self.heading(
             "From STOPPED to the exit",
             "Seconds from the ECS task's `stoppedAt` to the end of the process. Whole runs, three at a time, of 20 lines and exit code \
@@ -119,19 +124,31 @@ impl Report {
                     format!("{name}, {what}, {delay} ms a call"),
                     Spread::of(&it.exit).to_string(),
                     Spread::of(&it.line).to_string(),
-                    if it.without_code == 0 { "every time".to_owned() } else { format!("not {} times", it.without_code) },
+                    if it.without_code == 0 {
+                        "every time".to_owned()
+                    } else {
+                        format!("not {} times", it.without_code)
+                    },
                     it.lost_lines.to_string(),
                 ]);
             }
             let ratio = their.median / our.median;
-            rows.push(vec![format!("script ÷ xtask"), format!("**{ratio:.1}×**"), String::new(), String::new(), String::new()]);
+            rows.push(vec![
+                format!("script ÷ xtask"),
+                format!("**{ratio:.1}×**"),
+                String::new(),
+                String::new(),
+                String::new(),
+            ]);
             let name = format!("STOPPED to exit, {what}, {delay} ms");
             match ending {
                 Ending::Later => {
                     self.goal(&name, "median under 1.5 s", format!("{:.2} s", our.median), our.median < 1.5);
                     self.goal(&name, "4× the script", format!("{ratio:.1}×"), ratio >= 4.0);
                 }
-                Ending::AtOnce => self.goal(&name, "median under 4.5 s", format!("{:.2} s", our.median), our.median < 4.5),
+                Ending::AtOnce => {
+                    self.goal(&name, "median under 4.5 s", format!("{:.2} s", our.median), our.median < 4.5)
+                }
             }
         }
         self.table(&["", "STOPPED to exit, s", "line to screen, s", "exit code", "lines lost"], &rows);
@@ -180,12 +197,29 @@ impl Report {
         let of = |index: usize| Spread::of(&reads[index].rates).median;
         for (index, aim) in [(1, 5.0), (2, 10.0)] {
             let ratio = of(0) / of(index);
-            rows.push(vec![format!("xtask ÷ {}", reads[index].name), format!("**{ratio:.1}×**"), String::new(), String::new(), String::new(), String::new()]);
-            self.goal(&format!("Lines a second, {count} lines"), &format!("{aim}× the {}", reads[index].name), format!("{ratio:.1}×"), ratio >= aim);
+            rows.push(vec![
+                format!("xtask ÷ {}", reads[index].name),
+                format!("**{ratio:.1}×**"),
+                String::new(),
+                String::new(),
+                String::new(),
+                String::new(),
+            ]);
+            self.goal(
+                &format!("Lines a second, {count} lines"),
+                &format!("{aim}× the {}", reads[index].name),
+                format!("{ratio:.1}×"),
+                ratio >= aim,
+            );
         }
         self.table(&["", "lines a second", "runs", "of the median page", "memory of the process, MB", "output"], &rows);
         let resident = reads[0].resident;
-        self.goal(&format!("Memory while following {count} lines"), "under 40 MB", format!("{resident:.0} MB"), resident < 40.0);
+        self.goal(
+            &format!("Memory while following {count} lines"),
+            "under 40 MB",
+            format!("{resident:.0} MB"),
+            resident < 40.0,
+        );
     }
 
     /// All of it.

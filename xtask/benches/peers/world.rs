@@ -28,7 +28,10 @@ impl Tools {
         let status = Command::new(here().join("install.sh")).arg(&folder).stdin(Stdio::null()).status();
         assert!(status.is_ok_and(|it| it.success()), "benches/peers/install.sh failed: it needs python3 and PyPI");
         for program in ["jq", "docker", "git"] {
-            assert!(find_program(program).is_some(), "the script beside which it is measured needs {program}: install it");
+            assert!(
+                find_program(program).is_some(),
+                "the script beside which it is measured needs {program}: install it"
+            );
         }
         Tools { folder }
     }
@@ -117,7 +120,9 @@ impl World {
             std::env::var(variable).into_iter().for_each(|it| world.set(variable, it));
         }
         // A repository, as a project is one: ours asks it for the commit.
-        for words in ["init --quiet", "add .", "-c user.name=a -c user.email=a@example.com commit --quiet --message first"] {
+        for words in
+            ["init --quiet", "add .", "-c user.name=a -c user.email=a@example.com commit --quiet --message first"]
+        {
             let status = world.command(Path::new("git")).args(words.split(' ')).status();
             assert!(status.is_ok_and(|it| it.success()), "git {words} failed");
         }
@@ -164,14 +169,25 @@ impl World {
     /// ecs-deploy, which builds nothing, follows nothing and gives no exit code.
     pub fn ecs_deploy(&self) -> Command {
         let mut command = self.command(&self.tools.peer("ecs"));
-        command.args(["run", "staging", "app", "--launchtype", "FARGATE", "--subnet", "subnet-0a", "--securitygroup", "sg-0c"]);
+        command.args([
+            "run",
+            "staging",
+            "app",
+            "--launchtype",
+            "FARGATE",
+            "--subnet",
+            "subnet-0a",
+            "--securitygroup",
+            "sg-0c",
+        ]);
         command.args(["--command", "web", &LINES.to_string()]);
         command
     }
 
     /// The aws CLI.
     pub fn aws(&self, words: &[&str]) -> String {
-        let output = self.command(&self.tools.peer("aws")).args(words).stdin(Stdio::null()).output().expect("aws starts");
+        let output =
+            self.command(&self.tools.peer("aws")).args(words).stdin(Stdio::null()).output().expect("aws starts");
         assert!(output.status.success(), "aws {words:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
@@ -288,9 +304,17 @@ pub fn on_emulator(tools: &Tools, url: &str) -> World {
     world.aws(&["ecs", "create-cluster", "--cluster-name", "staging"]);
     world.aws(&["ecr", "create-repository", "--repository-name", "acme/app"]);
     let definition = ["ecs", "register-task-definition", "--family", "app", "--network-mode", "awsvpc", "--cpu", "256"];
-    let more = ["--memory", "512", "--requires-compatibilities", "FARGATE", "--container-definitions", &containers.to_string()];
+    let more = [
+        "--memory",
+        "512",
+        "--requires-compatibilities",
+        "FARGATE",
+        "--container-definitions",
+        &containers.to_string(),
+    ];
     world.aws(&[&definition[..], &more[..]].concat());
-    let service = ["ecs", "create-service", "--cluster", "staging", "--service-name", "web", "--task-definition", "app"];
+    let service =
+        ["ecs", "create-service", "--cluster", "staging", "--service-name", "web", "--task-definition", "app"];
     let more = ["--desired-count", "0", "--launch-type", "FARGATE", "--network-configuration", network];
     world.aws(&[&service[..], &more[..]].concat());
     world
@@ -303,7 +327,8 @@ fn static_program(folder: &Path) {
          std::process::exit({CODE}) }}"
     );
     fs::write(folder.join("../program.rs"), source).expect("the folder is ours");
-    let options = ["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-C", "strip=symbols", "-o", "program"];
+    let options =
+        ["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-C", "strip=symbols", "-o", "program"];
     let status = Command::new("rustc").args(options).arg("../program.rs").current_dir(folder).status();
     assert!(status.is_ok_and(|it| it.success()), "rustc failed");
 }

@@ -156,11 +156,15 @@ impl Found<'_> {
 
     /// What no runner can do.
     fn anywhere(&mut self, layers: Layers<'_>) {
-        if let Some(shards) = layers.get(|it| &it.shards).filter(|it| it.value > 1)
-            && layers.is(|it| &it.exclusive)
-        {
-            let problem = Problem::new("`shards` and `exclusive` exclude each other").at(shards.span());
-            self.add("shards", problem.hint("keep one of them: shards are many ECS tasks at a time"));
+        if let Some(shards) = layers.get(|it| &it.shards).filter(|it| it.value > 1) {
+            let excluded = [
+                ("exclusive", layers.is(|it| &it.exclusive), "shards are many ECS tasks at a time"),
+                ("interactive", layers.is(|it| &it.interactive), "one terminal cannot be in many ECS tasks"),
+            ];
+            for (key, _, why) in excluded.iter().filter(|it| it.1) {
+                let problem = Problem::new(format!("`shards` and `{key}` exclude each other")).at(shards.span());
+                self.add("shards", problem.hint(format!("keep one of them: {why}")));
+            }
         }
         if layers.says_fargate() {
             let (cpu, memory) = (layers.get(|it| &it.cpu), layers.get(|it| &it.memory));

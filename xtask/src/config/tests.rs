@@ -289,4 +289,5 @@ fn a_key_in_the_wrong_table_is_told_where_it_belongs() {
     );
 }
 
+mod fuzz;
 mod mistakes;

@@ -22,6 +22,8 @@ use crate::verdict::verdict;
 const MISSING: Duration = Duration::from_secs(60);
 /// How long an ECS task that is stopping is watched for its reasons.
 const REASONS: Duration = Duration::from_secs(90);
+/// How much shorter than `max-lifetime` a whole one may look by ECS's timestamps.
+const WHOLE_SECONDS: Duration = Duration::from_secs(5);
 /// How often StopTask is tried.
 const STOPS: u32 = 5;
 const POLL: Duration = Duration::from_secs(1);
@@ -280,7 +282,10 @@ impl OneOff<'_> {
         ending.stopped_reason.clone_from(&task.stopped_reason);
         ending.container_reason.clone_from(&reason);
         let verdict = verdict(task, self.container, None);
-        let waited_out = verdict.outcome == Outcome::Succeeded;
+        let lasted = lasted(task);
+        // An image's own `sleep` that does not sleep, or a start script that ends, is no time that passed.
+        let too_early = lasted.is_some_and(|it| it + WHOLE_SECONDS < self.console.max_lifetime);
+        let waited_out = verdict.outcome == Outcome::Succeeded && !too_early;
         ending.outcome = if waited_out { Outcome::TimedOut } else { verdict.outcome };
         // The code is the waiting process's, not the session's.
         ending.exit_code = if waited_out { exit::TIMED_OUT } else { exit::FAILED };
@@ -296,6 +301,14 @@ impl OneOff<'_> {
                     .to_owned(),
             );
             Some("the image has no `sleep` to wait in".to_owned())
+        } else if let (Some(code), true) = (code, self.by_itself(task)) {
+            ending.outcome = Outcome::Failed;
+            ending.hint = Some(
+                "its main process should only `sleep`: look into the image's `sleep`, or build a stage that has one (`target`)".to_owned(),
+            );
+            let lasted = lasted.map(|it| format!(" after {}", words(it))).unwrap_or_default();
+            let reason = reason.map(|it| format!(": {it}")).unwrap_or_default();
+            Some(format!("the container ended by itself{lasted}, with exit code {code}, instead of waiting{reason}"))
         } else {
             let because = task.stopped_reason.clone().or(verdict.explanation);
             Some(format!("the ECS task ended: {}", because.unwrap_or_else(|| "ECS gives no reason".to_owned())))
@@ -303,6 +316,12 @@ impl OneOff<'_> {
         if ending.hint.is_none() {
             ending.hint = hints::of_reason(task.stopped_reason.as_deref().unwrap_or_default());
         }
+    }
+
+    /// Whether the waiting process ended without anybody's doing.
+    fn by_itself(&self, task: &EcsTask) -> bool {
+        let killed = task.container(self.container).and_then(|it| it.exit_code).is_some_and(|it| it > 128);
+        task.stop_code.as_deref() == Some("EssentialContainerExited") && !killed
     }
 
     fn failed(&self, ending: &mut Ending, error: &Error) {
@@ -355,6 +374,12 @@ impl OneOff<'_> {
 /// Expired credentials pass, too: the SDK asks their source again.
 fn passes(error: &AwsError) -> bool {
     error.is_transient() || error.code.as_deref().is_some_and(|it| it.contains("Expired"))
+}
+
+/// How long the containers ran, as far as ECS tells it.
+fn lasted(task: &EcsTask) -> Option<Duration> {
+    let end = task.execution_stopped_at.or(task.stopping_at).or(task.stopped_at)?;
+    Duration::try_from_secs_f64(end.seconds_since(task.started_at?)).ok()
 }
 
 fn interrupted(ending: &mut Ending, signal: u8) {

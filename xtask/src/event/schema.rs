@@ -23,6 +23,7 @@ enum Holds {
     Object,
     PlanLines,
     Timings,
+    Shards,
 }
 
 /// A field: its name, what it holds, whether it is always there, and what it says.
@@ -50,6 +51,7 @@ const HEAD: &[Field] = &[
     ("version", Holds::Integer, false, "in the first event of a stream only"),
     ("time", Holds::Time, true, "when it happened"),
     ("task", Holds::Text, true, "the task's name in tasks.toml; null where the command names none"),
+    ("shard", Holds::Integer, false, "which shard it is of, from 0; absent where it is of none, or of all"),
 ];
 
 /// The kinds of events, in the order of a run.
@@ -129,6 +131,18 @@ const EVENTS: &[(&str, &str, &[Field])] = &[
         ],
     ),
     (
+        "shards",
+        "how far the shards are",
+        &[
+            ("of", Holds::Integer, true, "how many shards the task has"),
+            ("waiting", Holds::Integer, true, "how many are not started yet"),
+            ("starting", Holds::Integer, true, "how many are not RUNNING yet"),
+            ("running", Holds::Integer, true, "how many run, or are being stopped"),
+            ("succeeded", Holds::Integer, true, "how many are over, with success"),
+            ("failed", Holds::Integer, true, "how many are over, without"),
+        ],
+    ),
+    (
         "log",
         "a line of the task's output",
         &[
@@ -144,7 +158,7 @@ const EVENTS: &[(&str, &str, &[Field])] = &[
     ),
     (
         "finished",
-        "the run is over: the last event",
+        "the run is over: the last event; one with `shard` is the end of that shard alone",
         &[
             ("outcome", OUTCOMES, true, "how it ended"),
             ("exit_code", Holds::Integer, true, "the exit code of this command"),
@@ -156,6 +170,7 @@ const EVENTS: &[(&str, &str, &[Field])] = &[
             ("stopped_reason", Holds::Text, false, "ECS's reason"),
             ("container_reason", Holds::Text, false, "the chosen container's reason"),
             ("log", LOG_ENDS, false, "whether the output is whole"),
+            ("shards", Holds::Shards, false, "how the shards ended; in the last event of a run of shards"),
             ("timings", Holds::Timings, true, "how long each part took, in seconds"),
         ],
     ),
@@ -243,6 +258,30 @@ fn value(holds: Holds) -> Value {
                 "required": ["key", "value", "origin"],
             },
         }),
+        Holds::Shards => {
+            let numbers = json!({ "type": "array", "items": value(Holds::Integer) });
+            let end = json!({
+                "type": "object",
+                "properties": {
+                    "shard": value(Holds::Integer),
+                    "outcome": value(OUTCOMES),
+                    "exit_code": value(Holds::Integer),
+                    "task_arn": value(Holds::Text),
+                    "reason": value(Holds::Text),
+                },
+                "required": ["shard", "outcome", "exit_code"],
+            });
+            json!({
+                "type": "object",
+                "properties": {
+                    "of": value(Holds::Integer),
+                    "outcomes": { "type": "object", "additionalProperties": value(Holds::Integer) },
+                    "failed": { "type": "array", "items": end },
+                    "not_run": numbers,
+                },
+                "required": ["of", "outcomes", "failed", "not_run"],
+            })
+        }
         Holds::Timings => {
             let parts = ["build", "push", "queue", "pull", "run", "stop", "total"];
             let properties: Map<String, Value> =

@@ -3,6 +3,8 @@
 use super::*;
 use crate::model::{EcsContainer, Timestamp};
 
+mod fuzz;
+
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 fn seconds(n: f64) -> Duration {
@@ -18,6 +20,7 @@ fn target() -> Target {
         on_interrupt: OnInterrupt::Stop,
         launched_here: true,
         attended: false,
+        of_many: false,
     }
 }
 
@@ -109,7 +112,14 @@ fn run(world: &World, target: Target) -> Run {
     // Answers under way: when they come, and what they are.
     let mut under_way: Vec<(f64, Fact)> = world.signals.iter().map(|(at, it)| (*at, Fact::Signal(*it))).collect();
     let mut run = Run {
-        finish: Finish { how: How::Stopped, task: None, ours: None, log: LogEnd::Open, stop_failed: None },
+        finish: Finish {
+            how: How::Stopped,
+            task: None,
+            ours: None,
+            log: LogEnd::Open,
+            stop_failed: None,
+            stop_accepted: false,
+        },
         printed: Vec::new(),
         printed_at: Vec::new(),
         at: 0.0,
@@ -662,6 +672,34 @@ fn a_token_that_expires_costs_no_line_and_doubles_none() {
     machine.on(Fact::LogTokenExpired("x".to_owned()), seconds(7.0));
     let actions = machine.on(Fact::Tick, seconds(8.0));
     assert!(!actions.iter().any(|it| matches!(it, Action::ReadLog { .. })), "{actions:?}");
+}
+
+#[test]
+fn a_log_that_can_be_read_again_is_read_to_its_end() {
+    let mut machine = Follow::new(target());
+    let world = World { ends: 6.0, grace: 0.0, ..World::default() };
+    machine.on(Fact::Described(Box::new(task_at(&world, None, 7.0))), seconds(7.0));
+    let end = || Fact::Page { events: Vec::new(), next_token: None };
+    machine.on(end(), seconds(7.1));
+    // Every line is there already, but for two minutes nobody could have known.
+    let mut now = 8.0;
+    while now < 128.0 {
+        machine.on(Fact::Tick, seconds(now));
+        let actions = machine.on(Fact::LogFailed { cause: "x".to_owned(), trouble: Trouble::Throttled }, seconds(now));
+        assert!(is_finished(&actions).is_none(), "{actions:?}");
+        now = machine.wake_at().as_secs_f64();
+    }
+    machine.quiet_since = None;
+    loop {
+        assert!(now < 150.0, "it does not end");
+        machine.on(Fact::Tick, seconds(now));
+        let actions = machine.on(end(), seconds(now + 0.1));
+        if let Some(finish) = is_finished(&actions) {
+            assert_eq!(finish.log, LogEnd::Complete);
+            break;
+        }
+        now = machine.wake_at().as_secs_f64();
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::secrecy::{shown_value, without_url_password};
 use super::sizes::Sizes;
 use super::{definition_with_image, json, tags};
 use crate::model::{
-    Facts, ImageFact, LogLocation, OnInterrupt, Origin, Plan, PlanLine, PlannedImage, ResolvedTask, Sourced,
+    Facts, ImageFact, LogLocation, OnInterrupt, Origin, Plan, PlanLine, PlannedImage, ResolvedTask, Sourced, ranges,
 };
 
 /// Everything that was decided.
@@ -218,6 +218,18 @@ fn surroundings(shown: &Shown<'_>, lines: &mut Lines) {
     }
     for (name, reason) in &derived.dropped {
         lines.add("left out", name, reason);
+    }
+    if let Some(shards) = &task.shards {
+        let some = match shards.is_all() {
+            true => String::new(),
+            false => format!(", of them {}", ranges(&shards.chosen)),
+        };
+        let settings = &task.settings;
+        let origin = |it: &Option<Sourced<u32>>| it.as_ref().map_or(Origin::Default, |it| it.origin.clone());
+        lines.add("shards", format!("{}{some}", shards.of), &origin(&settings.shards));
+        lines.add("parallel", format!("{} at a time", shards.parallel), &origin(&settings.parallel));
+        let what = if shards.keep_going { "all run" } else { "the first that fails stops the others" };
+        lines.add("after a failure", what, if shards.keep_going { "--keep-going" } else { "default" });
     }
     if task.exclusive {
         let origin = task.settings.exclusive.as_ref().filter(|it| it.value).map(|it| it.origin.to_string());

@@ -31,7 +31,7 @@ pub use definition::chosen_container;
 pub use finish::{HASH_LABEL, definition_with_image};
 pub use launch::primary;
 pub use lines::duration;
-pub use overrides::{COMMIT, EXCLUSIVE, OURS, PLACE, RUN_BY, RUN_ID, cluster_arn, words};
+pub use overrides::{COMMIT, EXCLUSIVE, OURS, PLACE, RUN_BY, RUN_ID, SHARD, SHARDS, cluster_arn, of_shard, words};
 pub use places::{ecr_host, guard_places, partition, partition_of};
 pub use secrecy::{covered, secrets, shown, shown_value, without_url_password};
 pub use sizes::fargate_size_hint;
@@ -117,12 +117,17 @@ pub fn plan_anyway(task: &ResolvedTask, facts: &Facts) -> Result<Plan> {
         container: container.clone(),
         definition: derived.request.clone(),
         newest_revision: facts.newest_revision.clone(),
-        run_task,
+        // The dry run shows the first of them.
+        run_task: match task.shards.as_ref().and_then(|it| it.chosen.first()) {
+            Some(first) => of_shard(&run_task, *first),
+            None => run_task,
+        },
         logs: logs.value.clone(),
         timeout: task.timeout.as_ref().map(|it| it.value),
         start_timeout: task.start_timeout.value,
         on_interrupt: task.on_interrupt,
         console,
+        shards: task.shards.clone(),
         lines: Vec::new(),
         warnings,
     };

@@ -22,6 +22,10 @@ pub const COMMIT: &str = "XTASK_COMMIT";
 /// The variable that says which place an ECS task of an exclusive run holds, and which attempt of its run started it: `NAME/ATTEMPT`.
 /// RunTask's parameters differ by it, and DescribeTasks tells it when the tags are long gone.
 pub const PLACE: &str = "XTASK_PLACE";
+/// The variable with the shard's number, from 0.
+pub const SHARD: &str = "XTASK_SHARD";
+/// The variable with the number of shards.
+pub const SHARDS: &str = "XTASK_SHARDS";
 /// The name of the place that all runs of a task share.
 pub const EXCLUSIVE: &str = "exclusive";
 /// The place of what `--once` runs once has a name of this length, known when the task definition is.
@@ -61,6 +65,11 @@ pub(super) fn overrides(planner: &mut Planner<'_>, derived: &Derived, sizes: &Si
         // The launch puts the name in; here it takes its room.
         (false, true) => variables.push((PLACE.to_owned(), format!("{ONCE}/1"))),
         (false, false) => {}
+    }
+    if let Some(shards) = &planner.task.shards {
+        // The longest number takes the room; each launch puts its own in.
+        variables.push((SHARD.to_owned(), (shards.of - 1).to_string()));
+        variables.push((SHARDS.to_owned(), shards.of.to_string()));
     }
     let environment = variables.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
     container.insert("environment".to_owned(), Value::Array(environment));
@@ -137,6 +146,18 @@ pub(super) fn secret_arn(planner: &Planner<'_>, reference: &str) -> String {
         planner.facts.identity.account,
         ":".repeat(colons)
     )
+}
+
+/// The request of RunTask for a shard.
+pub fn of_shard(run_task: &Value, shard: u32) -> Value {
+    let mut request = run_task.clone();
+    let variables = request.pointer_mut("/overrides/containerOverrides/0/environment").and_then(Value::as_array_mut);
+    for variable in variables.into_iter().flatten() {
+        if variable.get("name").and_then(Value::as_str) == Some(SHARD) {
+            variable["value"] = json!(shard.to_string());
+        }
+    }
+    request
 }
 
 /// The cluster's ARN, whatever tasks.toml calls the cluster.

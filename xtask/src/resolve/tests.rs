@@ -334,25 +334,19 @@ fn what_comes_later_is_refused_and_never_ignored() {
         needs = ['other']
         interactive = true
         max-lifetime = '4h'
-        parallel = 8
         retry = { on = 'any', attempts = 2 }
-        [tasks.shards]
-        command = ['a']
-        shards = 16
     ";
     let later = |token: &str, key: &str| format!("{token}: `{key}` is not supported yet | leave it out for now");
     assert_eq!(
         refusals(text, &selection("t", "staging")),
-        [later("['other']", "needs"), later("8", "parallel"), later("{ on = 'any', attempts = 2 }", "retry"),]
+        [later("['other']", "needs"), later("{ on = 'any', attempts = 2 }", "retry"),]
     );
-    assert_eq!(refusals(text, &selection("t", "local")).len(), 3, "a terminal works everywhere");
-    assert_eq!(refusals(text, &selection("shards", "local")), [later("16", "shards")]);
+    assert_eq!(refusals(text, &selection("t", "local")).len(), 2, "a terminal works everywhere");
 
     let neutral = text
         .replace("['other']", "[]")
         .replace("interactive = true", "interactive = false")
         .replace("max-lifetime = '4h'", "")
-        .replace("parallel = 8", "parallel = 1\nshards = 1")
         .replace("attempts = 2", "attempts = 1");
     assert_eq!(refusals(&neutral, &selection("t", "staging")), [""; 0]);
 }
@@ -485,6 +479,44 @@ fn what_cannot_run_is_refused() {
         refusals(&no_entrypoint, &selection("bare", "local")),
         [
             "bare: `bare` has no command to run on this machine | add `command = […]` to the task, or `entrypoint = […]` to the environment"
+        ]
+    );
+}
+
+#[test]
+fn shards_are_all_or_those_that_are_chosen() {
+    let text = "
+        [environments.local]
+        runner = 'host'
+        [environments.staging]
+        cluster = 'c'
+        service = 's'
+        [tasks.t]
+        command = ['a']
+        shards = 16
+        on.staging.parallel = 8
+        [tasks.one]
+        command = ['a']
+    ";
+    let select =
+        |environment: &str, shards: &[(u32, u32)]| Selection { shards: shards.to_vec(), ..selection("t", environment) };
+    let shards = |selection: &Selection| resolve(&config(text), selection).expect("fine").shards.expect("it has some");
+    let all = shards(&select("staging", &[]));
+    assert_eq!((all.of, all.parallel, all.chosen.len(), all.is_all()), (16, 8, 16, true));
+    assert_eq!(shards(&select("local", &[])).parallel, 1, "this machine's are one after the other");
+    let some = shards(&select("staging", &[(9, 11), (3, 3), (10, 10)]));
+    assert_eq!((some.of, some.chosen, some.keep_going), (16, vec![3, 9, 10, 11], false));
+    assert_eq!(
+        refusals(text, &select("staging", &[(3, 16)])),
+        ["16: --shard 16: `t` has 16 shards | they are numbered from 0 to 15"]
+    );
+    let flags = Selection { keep_going: true, shards: vec![(0, 0)], ..selection("one", "staging") };
+    let hint = "leave it out, or set `shards` on the task";
+    assert_eq!(
+        refusals(text, &flags),
+        [
+            format!("one: --shard is for a task with `shards`, and `one` has none | {hint}"),
+            format!("one: --keep-going is for a task with `shards`, and `one` has none | {hint}"),
         ]
     );
 }

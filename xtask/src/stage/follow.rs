@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::aws::logs::LogRead;
+use crate::aws::logs::{LogRead, LogReader};
 use crate::aws::{Aws, AwsError, Effect, ecs::Described};
-use crate::event::Event;
 use crate::follow::{Action, Fact, Finish, Follow, Target, Trouble};
-use crate::model::{LogEvent, LogLocation, Timestamp};
+use crate::model::{LogLocation, Timestamp};
 use crate::tools::signals::Signals;
 use crate::ui::Ui;
 
@@ -47,7 +46,7 @@ struct Driver<'a> {
     arn: String,
     container: String,
     logs: Option<&'a LogLocation>,
-    stream: String,
+    reader: LogReader,
     clock: Clock,
 }
 
@@ -60,8 +59,8 @@ impl<'a> Driver<'a> {
             arn: target.arn.clone(),
             container: target.container.clone(),
             logs,
-            stream: logs.map(|it| it.stream(&target.arn)).unwrap_or_default(),
-            clock: Clock { start: Instant::now(), speed: aws.speed },
+            reader: logs.map_or_else(|| LogReader::new("", ""), |it| LogReader::new(&it.group, &it.stream(&target.arn))),
+            clock: Clock::new(aws.speed),
         }
     }
 
@@ -77,9 +76,8 @@ impl<'a> Driver<'a> {
                     Action::Stop(reason) => stop = Some(Box::pin(self.stop(reason))),
                     Action::Tell(event) => ui.emit(event),
                     Action::Print(events) => {
-                        let lines = events.into_iter().map(|it| line(it, &self.container)).collect();
                         print = Some(Box::pin(async move {
-                            ui.log(lines).await;
+                            ui.lines(&self.container, events).await;
                             Fact::Printed
                         }));
                     }
@@ -106,21 +104,14 @@ impl<'a> Driver<'a> {
 
     async fn describe(&self) -> Fact {
         match self.client().describe_tasks(self.cluster, std::slice::from_ref(&self.arn)).await {
-            Ok(described) => match described.into_iter().next() {
-                Some((_, Described::Task(task))) => Fact::Described(task),
-                Some((_, Described::Missing(reason))) => Fact::Missing(reason),
-                None => Fact::Missing("MISSING".to_owned()),
-            },
+            Ok(described) => fact_of_description(described.into_iter().next().map(|it| it.1)),
             Err(error) => Fact::DescribeFailed { trouble: self.trouble(&error).await, cause: error.cause() },
         }
     }
 
     async fn read(&self, token: Option<String>, from: Option<Timestamp>) -> Fact {
-        let group = self.logs.map(|it| it.group.as_str()).unwrap_or_default();
-        match self.client().log_page_from(group, &self.stream, token, from).await {
-            Ok(LogRead::Page(page)) => Fact::Page { events: page.events, next_token: page.next_token },
-            Ok(LogRead::Missing(message)) => Fact::LogMissing(message),
-            Err(error) if error.is("InvalidParameterException") => Fact::LogTokenExpired(error.cause()),
+        match fact_of_read(self.reader.page(&self.client(), token, from).await) {
+            Ok(fact) => fact,
             Err(error) => Fact::LogFailed { trouble: self.trouble(&error).await, cause: error.cause() },
         }
     }
@@ -134,21 +125,45 @@ impl<'a> Driver<'a> {
 
     /// What kind of fault it is. Credentials that have expired are asked for again at their source for the next call.
     async fn trouble(&self, error: &AwsError) -> Trouble {
-        if error.is_credentials() {
-            if let Ok(aws) = self.client().renewed().await {
-                self.aws.replace(for_following(aws, self.logs));
-            }
-            return Trouble::Credentials;
+        if error.is_credentials()
+            && let Ok(aws) = self.client().renewed().await
+        {
+            self.aws.replace(for_following(aws, self.logs));
         }
-        match error.effect {
-            Effect::Throttled => Trouble::Throttled,
-            _ if error.is_transient() => Trouble::Passing,
-            _ => Trouble::Refused,
-        }
+        trouble(error)
     }
 }
 
-fn for_following(aws: Aws, logs: Option<&LogLocation>) -> Aws {
+/// What DescribeTasks says of one ECS task.
+pub(super) fn fact_of_description(described: Option<Described>) -> Fact {
+    match described {
+        Some(Described::Task(task)) => Fact::Described(task),
+        Some(Described::Missing(reason)) => Fact::Missing(reason),
+        None => Fact::Missing("MISSING".to_owned()),
+    }
+}
+
+/// What a read of the log says.
+pub(super) fn fact_of_read(read: Result<LogRead, AwsError>) -> Result<Fact, AwsError> {
+    match read {
+        Ok(LogRead::Page(page)) => Ok(Fact::Page { events: page.events, next_token: page.next_token }),
+        Ok(LogRead::Missing(message)) => Ok(Fact::LogMissing(message)),
+        Err(error) if error.is("InvalidParameterException") => Ok(Fact::LogTokenExpired(error.cause())),
+        Err(error) => Err(error),
+    }
+}
+
+/// What kind of fault it is.
+pub(super) fn trouble(error: &AwsError) -> Trouble {
+    match error.effect {
+        _ if error.is_credentials() => Trouble::Credentials,
+        Effect::Throttled => Trouble::Throttled,
+        _ if error.is_transient() => Trouble::Passing,
+        _ => Trouble::Refused,
+    }
+}
+
+pub(super) fn for_following(aws: Aws, logs: Option<&LogLocation>) -> Aws {
     let aws = match logs {
         Some(logs) => aws.with_logs_region(&logs.region),
         None => aws,
@@ -168,22 +183,31 @@ async fn pending(call: &mut Call<'_>) -> Fact {
     }
 }
 
-fn line(event: LogEvent, container: &str) -> Event {
-    Event::Log { message: event.message, timestamp: event.timestamp, container: container.to_owned() }
-}
-
 /// Time since the start of following; faster than real time by `speed` on a loopback endpoint.
-struct Clock {
+#[derive(Debug, Clone)]
+pub struct Clock {
     start: Instant,
     speed: f64,
 }
 
 impl Clock {
-    fn now(&self) -> Duration {
+    /// Begins now.
+    pub fn new(speed: f64) -> Clock {
+        Clock { start: Instant::now(), speed }
+    }
+
+    /// How long a span of its time takes.
+    pub fn real(&self, span: Duration) -> Duration {
+        span.div_f64(self.speed)
+    }
+
+    /// Since the start.
+    pub fn now(&self) -> Duration {
         self.start.elapsed().mul_f64(self.speed)
     }
 
-    async fn sleep_until(&self, at: Duration) {
+    /// Sleeps until then.
+    pub async fn sleep_until(&self, at: Duration) {
         if at == Duration::MAX {
             std::future::pending::<()>().await;
         }

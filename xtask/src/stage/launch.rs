@@ -14,8 +14,10 @@ use crate::event::Event;
 use crate::exclusive::Desired;
 use crate::hints;
 use crate::model::{EcsTask, Plan};
+use crate::plan;
 use crate::stage::exclusive::{self, Look, Wish};
 use crate::stage::register::TaskDefinition;
+use crate::stage::shards::gate::Gate;
 use crate::stage::survey::known;
 use crate::tools::signals::Signals;
 use crate::ui::{Ui, console_url};
@@ -25,6 +27,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(180);
 /// A call without an answer is not repeated later than this: ECS keeps its token for an hour after the ECS task's end, and then the same
 /// call starts a second one. By the clock on the wall too, which goes on while a laptop sleeps.
 const TOKEN_LIFE: Duration = Duration::from_secs(50 * 60);
+/// How long one of many waits for new credentials where nobody is there to renew them: its turn may come hours after the first one's.
+const EXPIRED: Duration = Duration::from_secs(15 * 60);
 /// Refusals that a moment heals: how often they are tried again.
 const PASSING_REFUSALS: u32 = 5;
 
@@ -46,6 +50,8 @@ pub enum Settled {
     Held(Box<EcsTask>),
     /// Nothing was started, because this one has done it.
     Suffices(Box<EcsTask>),
+    /// ECS has no room for it beside the others of its run; why.
+    NoRoom(String),
 }
 
 /// What to start.
@@ -61,21 +67,34 @@ pub struct Order<'a> {
     pub stop_run: &'a str,
     /// Where at most one may run at a time: what is wanted, and what was seen there.
     pub single: Option<(Wish, Look)>,
+    /// One of many: which, and what they share.
+    pub many: Option<(u32, &'a Gate)>,
 }
 
 /// Starts the ECS task.
 pub async fn launch(aws: &Aws, ui: &Ui, order: Order<'_>, signals: &mut Signals) -> Result<Settled> {
-    let Order { plan, definition, cluster, stop_run, single } = order;
-    let mut request = plan.run_task.clone();
+    let Order { plan, definition, cluster, stop_run, single, many } = order;
+    let mut request = match many {
+        Some((shard, _)) => plan::of_shard(&plan.run_task, shard),
+        None => plan.run_task.clone(),
+    };
     request["taskDefinition"] = json!(definition.arn);
-    let mut launch =
-        Launch { aws, ui, plan, cluster, stop_run, signals, signal: None, unanswered: false, first_sent: None };
+    let mut launch = Launch {
+        aws,
+        ui,
+        plan,
+        cluster,
+        stop_run,
+        signals,
+        many,
+        renewed: None,
+        signal: None,
+        unanswered: false,
+        first_sent: None,
+    };
     let settled = match single {
         Some((wish, look)) => Box::pin(exclusive::claim(&mut launch, &mut request, &wish, look)).await?,
-        None => {
-            let task = launch.run(&mut request).await?;
-            Settled::Running(Box::new(RunningTask { task, signal: launch.signal }))
-        }
+        None => launch.run(&mut request).await?,
     };
     if let Settled::Running(running) = &settled {
         let arn = &running.task.arn;
@@ -94,6 +113,10 @@ pub(super) struct Launch<'a> {
     pub cluster: &'a str,
     pub stop_run: &'a str,
     pub signals: &'a mut Signals,
+    /// One of many: which, and what they share.
+    many: Option<(u32, &'a Gate)>,
+    /// With new credentials, after those of `aws` have expired.
+    renewed: Option<Aws>,
     /// One that came while RunTask was under way.
     pub signal: Option<u8>,
     /// Whether a RunTask with the present token may have started an ECS task that we do not know.
@@ -106,10 +129,11 @@ impl Launch<'_> {
     pub const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
     /// With a token of this run's own for every attempt.
-    async fn run(&mut self, request: &mut Value) -> Result<EcsTask> {
+    async fn run(&mut self, request: &mut Value) -> Result<Settled> {
         let start = Instant::now();
         let mut refusals = 0;
         let mut pause = Launch::FIRST_PAUSE;
+        let mut expired = None;
         request["clientToken"] = json!(client_token()?);
         let mut token_since = Stamp::now();
         loop {
@@ -122,7 +146,7 @@ impl Launch<'_> {
                 return self.found_or(error).await;
             }
             match self.attempt(request).await? {
-                Ok(Launched::Task(task)) => return Ok(*task),
+                Ok(Launched::Task(task)) => return Ok(self.running(*task)),
                 Ok(Launched::Failures(failures)) if failures.is_empty() => {
                     // Neither yes nor no: the token stays, so that asking again starts no second one.
                     self.unanswered = true;
@@ -137,6 +161,9 @@ impl Launch<'_> {
                 // A definite no: a new token, because ECS answers the old one with the same.
                 Ok(Launched::Failures(failures)) => {
                     self.unanswered = false;
+                    if let Some(why) = self.no_room(&failures) {
+                        return Ok(Settled::NoRoom(why));
+                    }
                     refusals += 1;
                     self.bear_failures(&failures, refusals)?;
                     request["clientToken"] = json!(client_token()?);
@@ -150,7 +177,7 @@ impl Launch<'_> {
                     let described = self.aws.describe_tasks(self.cluster, &arns).await.unwrap_or_default();
                     if let Some(task) = known(described).find(|it| self.is_ours(it)) {
                         self.warn(&message);
-                        return Ok(task);
+                        return Ok(self.running(task));
                     }
                     if refusals > PASSING_REFUSALS {
                         return self.found_or(Error::failed(message)).await;
@@ -159,13 +186,48 @@ impl Launch<'_> {
                 }
                 Err(error) => {
                     self.unanswered |= error.effect == Effect::Unknown;
-                    if !self.bears(&error, start) {
+                    if !self.unanswered && is_a_limit(&error) && self.others() {
+                        return Ok(Settled::NoRoom(error.cause()));
+                    }
+                    if !self.bears(&error, start)
+                        && !self.renews(&error, *expired.get_or_insert_with(Instant::now)).await
+                    {
                         return self.found_or(self.problem(&error)).await;
                     }
                 }
             }
             self.wait(&mut pause).await?;
         }
+    }
+
+    /// Whether new credentials are waited for; `since`: for how long they have been. They are asked for at their source.
+    async fn renews(&mut self, error: &AwsError, since: Instant) -> bool {
+        let patient = self.ui.can_ask() || since.elapsed().mul_f64(self.aws.speed) < EXPIRED;
+        if self.many.is_none() || !error.is_credentials() || !patient {
+            return false;
+        }
+        if self.renewed.is_none() {
+            self.warn(&format!("cannot start the ECS task: {}; waiting for new credentials", error.cause()));
+        }
+        if let Ok(aws) = self.aws.renewed().await {
+            self.renewed = Some(aws);
+        }
+        true
+    }
+
+    fn running(&self, task: EcsTask) -> Settled {
+        Settled::Running(Box::new(RunningTask { task, signal: self.signal }))
+    }
+
+    /// Whether others of this run are launching or alive.
+    fn others(&self) -> bool {
+        self.many.is_some_and(|it| it.1.others())
+    }
+
+    /// Why one of many has to wait for the end of another.
+    fn no_room(&self, failures: &[Failure]) -> Option<String> {
+        let scarce = |it: &Failure| is_passing(&it.reason) || it.reason.starts_with("RESOURCE:");
+        (self.signal.is_none() && self.others() && failures.iter().all(scarce)).then(|| reasons(failures))
     }
 
     /// Goes on after failures that may pass; `refusals`: how many there were.
@@ -179,8 +241,15 @@ impl Launch<'_> {
 
     /// Whether an error may pass, which is told then; `since`: when they began.
     fn bears(&self, error: &AwsError, since: Instant) -> bool {
+        let throttled = error.effect == Effect::Throttled;
+        // Of many all are throttled together, and as long as one gets through it is only slow.
+        let since =
+            self.many.filter(|_| throttled).and_then(|it| it.1.last_success()).map_or(since, |it| it.max(since));
         let patient = since.elapsed().mul_f64(self.aws.speed) < PATIENCE;
         let bears = error.is_transient() && patient;
+        if bears && self.many.is_some_and(|it| throttled && it.1.is_told()) {
+            return true;
+        }
         if bears {
             self.warn(&format!("cannot start the ECS task: {}; trying again", error.cause()));
         }
@@ -204,8 +273,24 @@ impl Launch<'_> {
     /// One call. A signal that comes meanwhile is kept: the call goes on, because only its answer tells the ARN to stop. A second
     /// signal gives the answer up.
     pub async fn attempt(&mut self, request: &Value) -> Result<Result<Launched, AwsError>> {
+        if let Some((_, gate)) = self.many {
+            self.rest(gate.wait_to_run()).await?;
+        }
         self.first_sent.get_or_insert_with(Stamp::now);
-        let call = self.aws.run_task(request);
+        let answer = self.answer(request).await?;
+        if let Some((_, gate)) = self.many {
+            match &answer {
+                Err(error) if error.effect == Effect::Throttled => gate.run_throttled(),
+                Err(_) => {}
+                Ok(_) => gate.run_answered(),
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn answer(&mut self, request: &Value) -> Result<Result<Launched, AwsError>> {
+        let aws = self.renewed.clone();
+        let call = aws.as_ref().unwrap_or(self.aws).run_task(request);
         tokio::pin!(call);
         loop {
             tokio::select! {
@@ -216,6 +301,9 @@ impl Launch<'_> {
                         return Err(self.interrupted(signal).await);
                     }
                     self.signal = Some(signal);
+                    if self.many.is_some() {
+                        continue;
+                    }
                     self.warn("waiting for RunTask's answer, to stop what it starts; the same signal again gives it up");
                 }
             }
@@ -247,14 +335,14 @@ impl Launch<'_> {
     }
 
     /// After calls without an answer ECS is asked: what they started is this run's ECS task, also where it is over by now.
-    async fn found_or(&mut self, error: Error) -> Result<EcsTask> {
+    async fn found_or(&mut self, error: Error) -> Result<Settled> {
         if !self.unanswered {
             return Err(error.done("the task definition is registered, no ECS task was started"));
         }
         match self.search().await {
             Search::Found(task) => {
                 self.warn("RunTask's answer was lost, but ECS knows an ECS task of this run: it is followed");
-                Ok(*task)
+                Ok(self.running(*task))
             }
             other => Err(self.nothing_found(error, &other)),
         }
@@ -275,16 +363,21 @@ impl Launch<'_> {
             "RunTask was sent and not answered: looking for what it started; `{}` stops it in any case",
             self.stop_run
         ));
-        let Launch { aws, plan, cluster, first_sent, .. } = *self;
+        let Launch { aws, plan, cluster, many, first_sent, .. } = *self;
+        let sought = Sought::new(aws, plan, many, first_sent);
         tokio::select! {
-            found = started(aws, plan, cluster, first_sent) => found,
+            found = started(&sought, cluster) => found,
             _ = self.signals.next() => Search::Unlisted,
         }
     }
 
     /// Whether an ECS task was started by this run, in this process.
     fn is_ours(&self, task: &EcsTask) -> bool {
-        is_ours(task, self.aws, self.plan, self.first_sent)
+        self.sought().is_ours(task)
+    }
+
+    fn sought(&self) -> Sought<'_> {
+        Sought::new(self.aws, self.plan, self.many, self.first_sent)
     }
 
     fn refused(&self, failures: &[Failure]) -> Error {
@@ -333,8 +426,34 @@ enum Search {
     Unlisted,
 }
 
+/// What a lost ECS task is known by.
+struct Sought<'a> {
+    aws: &'a Aws,
+    plan: &'a Plan,
+    /// Of one of many: they differ by it alone.
+    shard: Option<String>,
+    first_sent: Option<Stamp>,
+}
+
+impl<'a> Sought<'a> {
+    fn new(aws: &'a Aws, plan: &'a Plan, many: Option<(u32, &Gate)>, first_sent: Option<Stamp>) -> Sought<'a> {
+        Sought { aws, plan, shard: many.map(|it| it.0.to_string()), first_sent }
+    }
+
+    /// Whether this run started it, in this process: a run id may be used again, and what an earlier process started under it is
+    /// older than our first call.
+    fn is_ours(&self, task: &EcsTask) -> bool {
+        let started_by = self.plan.run_task.get("startedBy").and_then(Value::as_str);
+        let since = self.first_sent.and_then(|it| self.aws.clock.at(it)).map(|it| it.earliest);
+        let is_older = matches!((task.created_at, since), (Some(created), Some(since)) if created.0 < since.0 - 2_000);
+        let is_shard = self.shard.as_deref().is_none_or(|it| task.variable(plan::SHARD) == Some(it));
+        task.started_by.as_deref() == started_by && is_shard && !is_older
+    }
+}
+
 /// The ECS task of this run, looked for among those of the family, running and stopped: a list may lag behind.
-async fn started(aws: &Aws, plan: &Plan, cluster: &str, first_sent: Option<Stamp>) -> Search {
+async fn started(sought: &Sought<'_>, cluster: &str) -> Search {
+    let Sought { aws, plan, .. } = sought;
     let family = plan.definition.get("family").and_then(Value::as_str).unwrap_or_default();
     let mut search = Search::Unlisted;
     for _ in 0..5 {
@@ -348,7 +467,7 @@ async fn started(aws: &Aws, plan: &Plan, cluster: &str, first_sent: Option<Stamp
         for arns in arns.chunks(100) {
             let described = aws.describe_tasks(cluster, arns).await;
             whole &= described.is_ok();
-            let ours = known(described.unwrap_or_default()).find(|it| is_ours(it, aws, plan, first_sent));
+            let ours = known(described.unwrap_or_default()).find(|it| sought.is_ours(it));
             if let Some(ours) = ours {
                 return Search::Found(Box::new(ours));
             }
@@ -359,13 +478,9 @@ async fn started(aws: &Aws, plan: &Plan, cluster: &str, first_sent: Option<Stamp
     search
 }
 
-/// Whether this run started it, in this process: a run id may be used again, and what an earlier process started under it is
-/// older than our first call.
-fn is_ours(task: &EcsTask, aws: &Aws, plan: &Plan, first_sent: Option<Stamp>) -> bool {
-    let started_by = plan.run_task.get("startedBy").and_then(Value::as_str);
-    let since = first_sent.and_then(|it| aws.clock.at(it)).map(|it| it.earliest);
-    let is_older = matches!((task.created_at, since), (Some(created), Some(since)) if created.0 < since.0 - 2_000);
-    task.started_by.as_deref() == started_by && !is_older
+/// A limit of the account: the end of another ECS task makes room.
+fn is_a_limit(error: &AwsError) -> bool {
+    error.is("LimitExceededException") || error.message.contains("reached the limit")
 }
 
 /// Reasons that mean "not just now". Everything else will not change by itself in a few seconds.

@@ -12,4 +12,5 @@ pub mod local;
 pub mod publish;
 pub mod register;
 pub mod replay;
+pub mod shards;
 pub mod survey;

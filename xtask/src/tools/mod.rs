@@ -5,9 +5,11 @@
 //! reaches their children too. None outlives a future that is dropped: its group is killed.
 
 pub mod aws_cli;
+pub mod captured;
 pub mod docker;
 mod environment;
 pub mod git;
+pub mod pause;
 pub mod signals;
 pub mod terminal;
 
@@ -267,6 +269,9 @@ impl Process {
         match spawned {
             Ok(child) => {
                 let id = child.id().and_then(|it| i32::try_from(it).ok()).and_then(Pid::from_raw);
+                if let (Some(id), Group::Own) = (id, group) {
+                    pause::join(id);
+                }
                 Ok(Process { child, group, id, name: program })
             }
             Err(error) => Err(not_started(&program, folder.as_deref(), &error)),
@@ -379,6 +384,9 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.send_raw(Signal::KILL);
+        if let Some(id) = self.id {
+            pause::leave(id);
+        }
     }
 }
 

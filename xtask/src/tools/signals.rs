@@ -4,6 +4,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::error::{Error, Result};
+use crate::tools::pause::{Elsewhere, Pauses};
 
 /// SIGHUP's number.
 pub const HANGUP: u8 = 1;
@@ -24,6 +25,8 @@ pub struct Signals {
     interrupt: Option<Signal>,
     quit: Option<Signal>,
     terminate: Option<Signal>,
+    /// Not waited for: it does what it has to by itself.
+    _pauses: Option<Pauses>,
     relayed: Option<UnboundedReceiver<u8>>,
 }
 
@@ -35,7 +38,7 @@ impl Signals {
     pub fn new() -> Result<Signals> {
         let ignored = ignored();
         let listen = |number: u8, kind: SignalKind| {
-            if ignored & (1 << (number - 1)) != 0 {
+            if ignored & bit(number.into()) != 0 {
                 return Ok(None);
             }
             signal(kind).map(Some).map_err(|it| Error::failed(format!("cannot listen for signals: {it}")))
@@ -45,6 +48,11 @@ impl Signals {
             interrupt: listen(INTERRUPT, SignalKind::interrupt())?,
             quit: listen(QUIT, SignalKind::quit())?,
             terminate: listen(TERMINATE, SignalKind::terminate())?,
+            _pauses: if ignored & bit(rustix::process::Signal::TSTP.as_raw()) == 0 {
+                Some(Pauses::new()?)
+            } else {
+                None
+            },
             relayed: None,
         })
     }
@@ -52,13 +60,23 @@ impl Signals {
     /// Listens to nothing but a relay: for one of many things that go on at once in this process.
     pub fn relayed() -> (Relay, Signals) {
         let (relay, relayed) = unbounded_channel();
-        (relay, Signals { hangup: None, interrupt: None, quit: None, terminate: None, relayed: Some(relayed) })
+        (
+            relay,
+            Signals {
+                hangup: None,
+                interrupt: None,
+                quit: None,
+                terminate: None,
+                _pauses: None,
+                relayed: Some(relayed),
+            },
+        )
     }
 
     /// Listens to nothing.
     #[cfg(test)]
     pub(crate) fn deaf() -> Signals {
-        Signals { hangup: None, interrupt: None, quit: None, terminate: None, relayed: None }
+        Signals { hangup: None, interrupt: None, quit: None, terminate: None, _pauses: None, relayed: None }
     }
 
     /// The next signal's number: 1, 2, 3 or 15. Dropping the future loses none.
@@ -90,6 +108,7 @@ pub struct TerminalSignals {
     resized: Signal,
     suspend: Signal,
     continued: Signal,
+    _elsewhere: Elsewhere,
 }
 
 impl TerminalSignals {
@@ -102,6 +121,7 @@ impl TerminalSignals {
             resized: listen(SignalKind::window_change())?,
             suspend: listen(raw(rustix::process::Signal::TSTP))?,
             continued: listen(raw(rustix::process::Signal::CONT))?,
+            _elsewhere: Elsewhere::from_now(),
         })
     }
 
@@ -143,6 +163,10 @@ async fn received(signal: &mut Option<Signal>) {
     if received.is_none() {
         std::future::pending::<()>().await;
     }
+}
+
+fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
 }
 
 async fn relayed(relayed: &mut Option<UnboundedReceiver<u8>>) -> u8 {

@@ -4,7 +4,8 @@
 //! Workflow commands go to stderr, which the runner reads as it reads stdout. The markers around the task's output have to be in the
 //! same stream as what they guard. Between them the runner obeys no command of either stream, so annotations wait until the end
 //! marker, and from then on stand on stdout too: of what it finds in both streams the runner takes stderr's lines first, and
-//! commands there could be read before the marker and be lost.
+//! commands there could be read before the marker and be lost. Where stdout is captured, stderr alone is the log: what a process writes there
+//! by itself is guarded there, and stdout has the output and nothing else.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;
@@ -13,12 +14,12 @@ use std::path::PathBuf;
 use crate::error::{Error, ErrorKind};
 use crate::event::{BuildStep, Event};
 use crate::model::{Ending, Outcome, Runner};
-use crate::ui::Moment;
 use crate::ui::human::{self, Human, Looks};
 use crate::ui::json::error_events;
-use crate::ui::markdown::{code, fenced, prose, table, timeline};
+use crate::ui::markdown::{code, fenced, prose, shards, table, timeline};
 use crate::ui::output::Output;
 use crate::ui::text;
+use crate::ui::{Moment, Of};
 
 /// So many last lines of the output are in the summary of a failed run.
 const TAIL: usize = 20;
@@ -34,6 +35,8 @@ pub struct GithubFiles {
     pub output: Option<PathBuf>,
     /// The current folder, which the paths in errors are relative to. Annotations need it where that is not the workspace.
     pub folder: Option<PathBuf>,
+    /// stdout goes elsewhere than into the log, and must hold the task's output alone.
+    pub captured: bool,
 }
 
 /// The printer and what it has to remember.
@@ -89,21 +92,27 @@ impl Github {
     }
 
     /// Shows an event.
-    pub(super) fn event(&mut self, task: Option<&str>, event: &Event, now: Moment, out: &mut Output) {
+    pub(super) fn event(&mut self, of: &Of, event: &Event, now: Moment, out: &mut Output) {
+        let task = of.task();
         match event {
             Event::Log { message, .. } => {
                 self.guard(false, out);
-                self.remember_line(message);
-                self.human.event(task, event, now, out);
+                self.remember_line(&format!("{}{message}", of.prefix()));
+                self.human.event(of, event, now, out);
             }
             Event::Warning { message, hint } => {
-                self.human.event(task, event, now, out);
-                let command = annotation("warning", &[("title", self.title(task))], message, hint.as_deref());
+                self.human.event(of, event, now, out);
+                let command = annotation(
+                    "warning",
+                    &[("title", self.title(task))],
+                    &format!("{}{message}", of.prefix()),
+                    hint.as_deref(),
+                );
                 self.command(command, out);
             }
             Event::Error { .. } => {
                 self.before_error(out);
-                self.human.event(task, event, now, out);
+                self.human.event(of, event, now, out);
                 self.annotate_error(task, event, out);
             }
             Event::Building { image, step } => {
@@ -118,10 +127,19 @@ impl Github {
                 out.stderr(&format!("::group::{verb} {}\n", escape_data(image)));
                 self.group = true;
             }
+            // The whole run has the summary and the outputs.
+            Event::Launched { .. } if of.shard.is_some() => {
+                self.end_group(out);
+                self.human.event(of, event, now, out);
+                let run_id = self.told.run_id.clone();
+                self.output("run-id", run_id.as_deref(), out);
+                self.guard(false, out);
+            }
+            Event::Finished(_) if of.shard.is_some() => self.human.event(of, event, now, out),
             Event::Launched { task_arn, console_url, .. } => {
                 self.end_group(out);
                 self.told.console_url.clone_from(console_url);
-                self.human.event(task, event, now, out);
+                self.human.event(of, event, now, out);
                 let run_id = self.told.run_id.clone();
                 self.output("run-id", run_id.as_deref(), out);
                 self.output("task-arn", task_arn.as_deref(), out);
@@ -129,7 +147,7 @@ impl Github {
             }
             Event::Attached { task_arn, console_url, .. } => {
                 self.told.console_url.clone_from(console_url);
-                self.human.event(task, event, now, out);
+                self.human.event(of, event, now, out);
                 let run_id = self.told.run_id.clone();
                 self.output("run-id", run_id.as_deref(), out);
                 self.output("task-arn", Some(task_arn), out);
@@ -138,7 +156,7 @@ impl Github {
             Event::Finished(ending) => {
                 self.end_group(out);
                 self.end_guard(out);
-                self.human.event(task, event, now, out);
+                self.human.event(of, event, now, out);
                 let failed = !matches!(
                     ending.outcome,
                     Outcome::Succeeded | Outcome::Skipped | Outcome::Interrupted | Outcome::Detached
@@ -160,7 +178,7 @@ impl Github {
                     ..Told::default()
                 };
                 self.tail.clear();
-                self.human.event(task, event, now, out);
+                self.human.event(of, event, now, out);
             }
             Event::Planned { lines, .. } => {
                 let shown = |key: &str| {
@@ -168,17 +186,18 @@ impl Github {
                 };
                 self.told.places =
                     lines.iter().filter(|it| shown(&it.key)).map(|it| (it.key.clone(), it.value.clone())).collect();
-                self.human.event(task, event, now, out);
+                self.human.event(of, event, now, out);
             }
-            Event::Pushed { .. } | Event::Registered { .. } | Event::Status { .. } => {
+            Event::Pushed { .. } | Event::Registered { .. } | Event::Status { .. } | Event::Shards { .. } => {
                 self.end_group(out);
-                self.human.event(task, event, now, out);
+                self.human.event(of, event, now, out);
             }
         }
     }
 
     /// Shows an error, and annotates its places in tasks.toml.
-    pub(super) fn error(&mut self, task: Option<&str>, error: &Error, out: &mut Output) {
+    pub(super) fn error(&mut self, of: &Of, error: &Error, out: &mut Output) {
+        let task = of.task();
         self.before_error(out);
         self.human.error(error, out);
         self.told.failure = Some(error.clone());
@@ -240,13 +259,20 @@ impl Github {
         }
     }
 
-    /// From here on the task's output is on stdout: no line of it may be taken for a command. `raw`: a process writes it by itself,
-    /// perhaps without a last line end.
+    /// From here on the task's output is in the log: no line of it may be taken for a command. `raw`: a process writes it by itself,
+    /// perhaps without a last line end, and into stderr too.
     fn guard(&mut self, raw: bool, out: &mut Output) {
-        if self.guard.is_none() {
+        if self.guard.is_none() && (raw || !self.files.captured) {
             let token = (self.token)();
-            out.stdout(format!("::stop-commands::{token}\n").as_bytes());
+            self.marker(&format!("::stop-commands::{token}\n"), out);
             self.guard = Some((token, raw));
+        }
+    }
+
+    fn marker(&self, marker: &str, out: &mut Output) {
+        match self.files.captured {
+            true => out.stderr(marker),
+            false => out.stdout(marker.as_bytes()),
         }
     }
 
@@ -254,8 +280,8 @@ impl Github {
         if let Some((token, raw)) = self.guard.take() {
             // Behind an unfinished line the runner would not see the marker, and obey no command for the rest of the step.
             let fresh_line = if raw { "\n" } else { "" };
-            out.stdout(format!("{fresh_line}::{token}::\n").as_bytes());
-            self.marked = true;
+            self.marker(&format!("{fresh_line}::{token}::\n"), out);
+            self.marked = !self.files.captured;
             for command in std::mem::take(&mut self.later) {
                 self.command(command, out);
             }
@@ -333,6 +359,9 @@ impl Github {
         let mut text = format!("### {}: {}\n\n", prose(&self.human.label(task)), prose(&human::verdict(ending)));
         table(&mut text, &rows);
         timeline(&mut text, &ending.timings, now.wall);
+        if let Some(ends) = &ending.shards {
+            shards(&mut text, ends);
+        }
         self.errors(&mut text);
         if !good && !self.tail.is_empty() {
             let _ = write!(text, "The last lines of the output:\n\n");

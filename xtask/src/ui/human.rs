@@ -8,12 +8,13 @@ use anstyle::Style;
 use crate::error::{Error, Problem};
 use crate::event::{BuildStep, Event};
 use crate::follow::words;
-use crate::model::{Ending, LogEnd, Outcome, PlanLine, Runner};
+use crate::model::{Ending, LogEnd, LogEvent, Outcome, PlanLine, Runner, Shard};
+use crate::ui::board::{self, Board};
 use crate::ui::output::Output;
 use crate::ui::render;
 use crate::ui::status::Status;
 use crate::ui::text::{self, BAD, FAINT, GOING, GOOD, Paint, WARN};
-use crate::ui::{Moment, bars};
+use crate::ui::{Moment, Of, bars};
 
 /// What stands below a verb's own text.
 const INDENT: &str = "             ";
@@ -52,25 +53,46 @@ pub(super) struct Human {
     command: Vec<String>,
     /// A question is open: the cursor stands behind it.
     question: bool,
+    /// The shards that are alive.
+    board: Board,
 }
 
 impl Human {
     pub(super) fn new(looks: Looks) -> Human {
         let status = Status::new(looks.redraw, looks.paint);
-        Human { looks, status, environment: None, runner: None, command: Vec::new(), question: false }
+        Human {
+            looks,
+            status,
+            environment: None,
+            runner: None,
+            command: Vec::new(),
+            question: false,
+            board: Board::default(),
+        }
     }
 
     /// Shows an event.
-    pub(super) fn event(&mut self, task: Option<&str>, event: &Event, now: Moment, out: &mut Output) {
+    pub(super) fn event(&mut self, of: &Of, event: &Event, now: Moment, out: &mut Output) {
+        let task = of.task();
+        if let Some(shard) = of.shard
+            && self.shard_event(shard, event, now, out)
+        {
+            return;
+        }
         match event {
             Event::Log { message, .. } => {
                 if self.looks.stdout_is_terminal {
                     self.make_room(out);
                 }
+                if of.shard.is_some() {
+                    out.stdout(of.prefix().as_bytes());
+                }
                 out.stdout(message.as_bytes());
                 out.stdout(b"\n");
             }
-            Event::Warning { message, hint } => self.warning(message, hint.as_deref(), out),
+            Event::Warning { message, hint } => {
+                self.warning(&format!("{}{message}", of.prefix()), hint.as_deref(), out);
+            }
             Event::Error { message, hint, file, line, column, done } => {
                 let problem = Problem { message: message.clone(), span: None, hint: hint.clone() };
                 let numbers = [line, column].into_iter().flatten().map(|it| format!(":{it}")).collect::<String>();
@@ -160,10 +182,72 @@ impl Human {
                 }
                 self.set_status(status, detail.as_deref(), now);
             }
+            Event::Shards { of, counts } => {
+                self.board.count(*of, *counts);
+                self.show_board(now);
+            }
             Event::Finished(ending) => {
                 self.end_status(out);
                 self.finished(task, ending, out);
             }
+        }
+    }
+
+    /// Shows lines of the task: what `event` does with each, for very many.
+    pub(super) fn lines(&mut self, of: &Of, lines: &[LogEvent], out: &mut Output) {
+        if self.looks.stdout_is_terminal && !lines.is_empty() {
+            self.make_room(out);
+        }
+        out.stdout_lines(&of.prefix(), lines.iter().map(|it| it.message.as_str()));
+    }
+
+    /// What is told of a shard in its own way; `false`: as for a single ECS task.
+    fn shard_event(&mut self, shard: Shard, event: &Event, now: Moment, out: &mut Output) -> bool {
+        match event {
+            Event::Launched { task_arn, .. } => {
+                self.board.set(shard.index, "PROVISIONING", now.elapsed);
+                let text = match task_arn {
+                    Some(arn) => format!("[{shard}] {arn}"),
+                    None => format!("[{shard}]"),
+                };
+                self.line(if task_arn.is_some() { "Launched" } else { "Running" }, GOOD, &text, out);
+            }
+            // Each change of each would be more than anybody reads.
+            Event::Status { status, .. } => self.board.set(shard.index, status, now.elapsed),
+            Event::Finished(ending) => {
+                self.board.remove(shard.index);
+                self.shard_finished(shard, ending, out);
+            }
+            _ => return false,
+        }
+        self.show_board(now);
+        true
+    }
+
+    fn shard_finished(&mut self, shard: Shard, ending: &Ending, out: &mut Output) {
+        let good = ending.outcome == Outcome::Succeeded && !matches!(ending.log, Some(LogEnd::MayBeCut(_)));
+        // Where the line that is redrawn counts them, a success needs no line of its own.
+        if good && (self.looks.quiet || (self.looks.redraw && !self.looks.verbose)) {
+            return;
+        }
+        self.make_room(out);
+        let (verb, style) = verb_of(ending.outcome);
+        self.write_line(verb, style, &format!("[{shard}] {}{}", verdict(ending), how_long(ending)), out);
+        // Its ARN was told when it was launched, and the end of the run tells it again.
+        let ended =
+            Ending { task_arn: None, log: ending.log.clone().filter(|it| *it != LogEnd::Complete), ..ending.clone() };
+        for detail in details(&ended) {
+            out.stderr(&format!("{INDENT}{}\n", text::hang(&detail, INDENT)));
+        }
+        let mut hint = String::new();
+        render::hint(&mut hint, ending.hint.as_deref(), self.looks.paint);
+        out.stderr(&hint);
+    }
+
+    fn show_board(&mut self, now: Moment) {
+        if !self.looks.quiet {
+            let what = self.board.summary();
+            self.status.set_board(&what, self.board.rows(), now.elapsed);
         }
     }
 
@@ -326,17 +410,7 @@ impl Human {
             return;
         }
         self.make_room(out);
-        let (verb, style) = match ending.outcome {
-            Outcome::Succeeded => ("Finished", GOOD),
-            Outcome::Skipped => ("Skipped", GOOD),
-            Outcome::Interrupted => ("Interrupted", WARN),
-            Outcome::Detached => ("Detached", WARN),
-            Outcome::Unknown => ("Unknown", WARN),
-            Outcome::Refused | Outcome::AlreadyRunning => ("Refused", BAD),
-            Outcome::TimedOut => ("Timed out", BAD),
-            Outcome::Stopped => ("Stopped", BAD),
-            Outcome::Failed | Outcome::NeverStarted => ("Failed", BAD),
-        };
+        let (verb, style) = verb_of(ending.outcome);
         let mut line = format!("{}: {}", self.label(task), verdict(ending));
         if ending.outcome != Outcome::Skipped {
             line.push_str(&how_long(ending));
@@ -353,6 +427,20 @@ impl Human {
                 out.stderr(&format!("{INDENT}{line}\n"));
             }
         }
+    }
+}
+
+fn verb_of(outcome: Outcome) -> (&'static str, Style) {
+    match outcome {
+        Outcome::Succeeded => ("Finished", GOOD),
+        Outcome::Skipped => ("Skipped", GOOD),
+        Outcome::Interrupted => ("Interrupted", WARN),
+        Outcome::Detached => ("Detached", WARN),
+        Outcome::Unknown => ("Unknown", WARN),
+        Outcome::Refused | Outcome::AlreadyRunning => ("Refused", BAD),
+        Outcome::TimedOut => ("Timed out", BAD),
+        Outcome::Stopped => ("Stopped", BAD),
+        Outcome::Failed | Outcome::NeverStarted => ("Failed", BAD),
     }
 }
 
@@ -388,6 +476,9 @@ pub(super) fn details(ending: &Ending) -> Vec<String> {
     let mut details = Vec::new();
     let good = matches!(ending.outcome, Outcome::Succeeded | Outcome::Skipped);
     details.extend(ending.explanation.clone());
+    if let Some(shards) = &ending.shards {
+        details.extend(board::ends(shards));
+    }
     if !good {
         details.extend(match (&ending.stop_code, &ending.stopped_reason) {
             (Some(code), Some(reason)) => Some(format!("ECS: {code}: {reason}")),

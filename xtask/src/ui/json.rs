@@ -5,9 +5,9 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::event::{Event, VERSION};
 use crate::model::Timestamp;
-use crate::ui::Moment;
 use crate::ui::output::Output;
 use crate::ui::render::line_and_column;
+use crate::ui::{Moment, Of};
 
 /// The printer; it remembers whether the version is told.
 #[derive(Debug, Default)]
@@ -22,13 +22,15 @@ struct Head<'a> {
     version: Option<u32>,
     time: Timestamp,
     task: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard: Option<u32>,
 }
 
 impl Json {
     /// Writes an event's line.
-    pub(super) fn event(&mut self, task: Option<&str>, event: &Event, now: Moment, out: &mut Output) {
+    pub(super) fn event(&mut self, of: &Of, event: &Event, now: Moment, out: &mut Output) {
         let version = (!std::mem::replace(&mut self.begun, true)).then_some(VERSION);
-        let head = Head { version, time: now.wall, task };
+        let head = Head { version, time: now.wall, task: of.task.as_deref(), shard: of.shard.map(|it| it.index) };
         let (Ok(event), Ok(head)) = (serde_json::to_string(event), serde_json::to_string(&head)) else { return };
         // `{"event":"log","message":…}` becomes `{"event":"log","time":…,"task":…,"message":…}`. Put together as text, because a
         // map in between would make a log of a million lines several times slower.
@@ -39,9 +41,9 @@ impl Json {
     }
 
     /// Writes one `error` event a problem.
-    pub(super) fn error(&mut self, task: Option<&str>, error: &Error, now: Moment, out: &mut Output) {
+    pub(super) fn error(&mut self, of: &Of, error: &Error, now: Moment, out: &mut Output) {
         for event in error_events(error) {
-            self.event(task, &event, now, out);
+            self.event(of, &event, now, out);
         }
     }
 }
@@ -80,7 +82,7 @@ mod tests {
         let mut json = Json::default();
         let mut out = Output::default();
         for event in samples::run() {
-            json.event(Some("db-migrate"), &event, samples::now(), &mut out);
+            json.event(&Of::named("db-migrate"), &event, samples::now(), &mut out);
         }
         let text = out.on_stdout();
         assert_eq!(out.on_stderr(), "");
@@ -108,7 +110,7 @@ mod tests {
         let message = "a,b \"c\" {\u{1b}[1m}\r\t\u{0} é日";
         let event = Event::Log { message: message.to_owned(), timestamp: Timestamp(1), container: "app".to_owned() };
         let mut out = Output::default();
-        Json { begun: true }.event(None, &event, samples::now(), &mut out);
+        Json { begun: true }.event(&Of::default(), &event, samples::now(), &mut out);
         let text = out.on_stdout();
         assert_eq!(text.matches('\n').count(), 1);
         let read: Value = serde_json::from_str(&text).expect("it is JSON");
@@ -123,7 +125,7 @@ mod tests {
     fn the_last_event_has_every_field_of_the_contract() {
         let mut out = Output::default();
         let Some(finished) = samples::run().pop() else { panic!("a run has events") };
-        Json { begun: true }.event(Some("db-migrate"), &finished, samples::now(), &mut out);
+        Json { begun: true }.event(&Of::named("db-migrate"), &finished, samples::now(), &mut out);
         let expected = concat!(
             r#"{"event":"finished","time":"2026-11-24T03:00:00.000Z","task":"db-migrate","outcome":"failed","exit_code":1,"#,
             r#""run_id":"r-1","task_arn":"arn:aws:ecs:eu-west-1:111122223333:task/staging/0123456789abcdef","#,
@@ -147,7 +149,7 @@ mod tests {
         .in_source(&source)
         .done("nothing was written");
         let mut out = Output::default();
-        Json::default().error(Some("x"), &error, samples::now(), &mut out);
+        Json::default().error(&Of::named("x"), &error, samples::now(), &mut out);
         let head = r#""time":"2026-11-24T03:00:00.000Z","task":"x""#;
         let expected = [
             format!(

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::model::{Timestamp, Timings};
+use crate::model::{ShardsEnd, Timestamp, Timings, ranges};
 use crate::ui::bars::{self, Part};
+use crate::ui::board;
 use crate::ui::text;
 
 /// Text of others as code in a cell of a Markdown table: without anything that could end the span, the cell or the row.
@@ -31,6 +32,29 @@ pub(super) fn table(text: &mut String, rows: &[(&str, String)]) {
         let _ = writeln!(text, "| {key} | {value} |");
     }
     text.push('\n');
+}
+
+/// A table of the shards that did not succeed. A summary has room for many, not for any number.
+pub(super) fn shards(text: &mut String, ends: &ShardsEnd) {
+    const MOST: usize = 200;
+    let counts: Vec<String> =
+        ends.outcomes.iter().map(|(outcome, n)| format!("{n} {}", outcome.replace('-', " "))).collect();
+    let _ = write!(text, "Of {} shards: {}.\n\n", ends.of, counts.join(", "));
+    if !ends.failed.is_empty() {
+        text.push_str("| shard | how it ended | ECS task |\n|---|---|---|\n");
+        for end in ends.failed.iter().take(MOST) {
+            let arn = end.task_arn.as_deref().map(code).unwrap_or_default();
+            let _ = writeln!(text, "| {} | {} | {arn} |", end.shard, prose(&board::how(end)));
+        }
+        if ends.failed.len() > MOST {
+            let rest: Vec<u32> = ends.failed.iter().skip(MOST).map(|it| it.shard).collect();
+            let _ = writeln!(text, "| {} | did not succeed either | |", ranges(&rest));
+        }
+        text.push('\n');
+    }
+    if !ends.not_run.is_empty() {
+        let _ = write!(text, "Not run: {}.\n\n", ranges(&ends.not_run));
+    }
 }
 
 /// How long each part took, as a Gantt chart that GitHub draws.

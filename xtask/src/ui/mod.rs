@@ -5,6 +5,7 @@
 //! that a full pipe or Ctrl-S never stops what runs on the async side: signals and deadlines.
 
 mod bars;
+mod board;
 mod github;
 mod human;
 mod json;
@@ -19,25 +20,26 @@ mod worker;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::model::Timestamp;
+use crate::model::{LogEvent, Shard, Timestamp};
 use github::Github;
 use human::{Human, Looks};
 use json::Json;
 use text::Paint;
-use worker::{Message, Printer, Streams, Way};
+use worker::{Fate, Message, Printer, Streams, Way};
 
 pub use github::GithubFiles;
 pub use human::console_url;
 pub use render::line_and_column;
 
 /// KiB of the task's output that may wait to be written.
-const UNWRITTEN: u32 = 4096;
+const UNWRITTEN: u32 = 2048;
 /// How long words on stderr wait for the output that belongs before them.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The columns of a terminal that does not say.
@@ -79,6 +81,8 @@ pub struct UiOptions {
     pub github: bool,
     /// GitHub's files; without effect elsewhere.
     pub github_files: GithubFiles,
+    /// stdout is all that this process is for: a `list`, a policy. Otherwise a run goes on without it.
+    pub product: bool,
     /// The task that events belong to, where one is named.
     pub task: Option<String>,
 }
@@ -106,8 +110,32 @@ pub struct Ui {
     /// Bounds the task's output that is read but not written.
     unwritten: Arc<Semaphore>,
     begun: Instant,
-    task: Option<Arc<str>>,
+    of: Of,
     can_ask: bool,
+    fate: Arc<Fate>,
+}
+
+/// What an event is of.
+#[derive(Debug, Clone, Default)]
+struct Of {
+    task: Option<Arc<str>>,
+    shard: Option<Shard>,
+}
+
+impl Of {
+    #[cfg(test)]
+    fn named(task: &str) -> Of {
+        Of { task: Some(Arc::from(task)), shard: None }
+    }
+
+    fn task(&self) -> Option<&str> {
+        self.task.as_deref()
+    }
+
+    /// `[3/16] ` in front of what is said of a shard.
+    fn prefix(&self) -> String {
+        self.shard.map(|it| format!("[{it}] ")).unwrap_or_default()
+    }
 }
 
 impl Ui {
@@ -134,6 +162,8 @@ impl Ui {
             stderr: Box::new(stderr),
             width: Box::new(|| width_of(io::stderr())),
             patience: PATIENCE,
+            fate: Arc::default(),
+            product: options.product,
         };
         let can_ask = terminal && io::stdin().is_terminal();
         Ui::with(options, looks, streams, can_ask)
@@ -164,8 +194,9 @@ impl Ui {
     fn with(options: UiOptions, looks: Looks, streams: Streams, can_ask: bool) -> Ui {
         let task = options.task.clone();
         let begun = Instant::now();
+        let fate = Arc::clone(&streams.fate);
         let way = worker::start(Ui::printer(options, looks), streams, begun);
-        Ui::on(way, task, begun, can_ask)
+        Ui { fate, ..Ui::on(way, task, begun, can_ask) }
     }
 
     fn printer(options: UiOptions, looks: Looks) -> Printer {
@@ -182,24 +213,36 @@ impl Ui {
 
     fn on(way: Way, task: Option<String>, begun: Instant, can_ask: bool) -> Ui {
         let unwritten = Arc::new(Semaphore::new(UNWRITTEN as usize));
-        Ui { way, unwritten, begun, task: task.map(Arc::from), can_ask }
+        Ui { way, unwritten, begun, of: Of { task: task.map(Arc::from), shard: None }, can_ask, fate: Arc::default() }
     }
 
     /// The same for another task: its events carry that name.
     pub fn for_task(&self, task: &str) -> Ui {
-        Ui { task: Some(Arc::from(task)), ..self.clone() }
+        Ui { of: Of { task: Some(Arc::from(task)), shard: None }, ..self.clone() }
+    }
+
+    /// The same for a shard of the task: its events carry the number.
+    pub fn for_shard(&self, shard: Shard) -> Ui {
+        Ui { of: Of { shard: Some(shard), ..self.of.clone() }, ..self.clone() }
     }
 
     /// Tells that something happened. Never waits. For lines of output there is [`Ui::log`].
     pub fn emit(&self, event: Event) {
-        self.send(Message::Event { task: self.task.clone(), event: Box::new(event), at: self.now() });
+        self.send(Message::Event { of: self.of.clone(), event: Box::new(event), at: self.now() });
     }
 
     /// Prints lines of the task, in order. Waits while too much is read and not written: a caller that stays here stops reading
     /// more. Dropped before it is ready, nothing of the lines is printed.
     pub async fn log(&self, lines: Vec<Event>) {
         let permit = self.permit(lines.iter().map(size_of_line).sum()).await;
-        self.send(Message::Log { task: self.task.clone(), lines, at: self.now(), permit });
+        self.send(Message::Log { of: self.of.clone(), lines, at: self.now(), permit });
+    }
+
+    /// The same for lines of a container as CloudWatch Logs keeps them: no event is made of each where none is shown.
+    pub async fn lines(&self, container: &str, lines: Vec<LogEvent>) {
+        let permit = self.permit(lines.iter().map(|it| it.message.len() + 64).sum()).await;
+        let (of, container) = (self.of.clone(), container.to_owned());
+        self.send(Message::Lines { of, container, lines, at: self.now(), permit });
     }
 
     /// Writes bytes of the task as they are, in order. Waits like [`Ui::log`].
@@ -216,7 +259,7 @@ impl Ui {
 
     /// Shows what failed.
     pub fn error(&self, error: &Error) {
-        self.send(Message::Error { task: self.task.clone(), error: Box::new(error.clone()), at: self.now() });
+        self.send(Message::Error { of: self.of.clone(), error: Box::new(error.clone()), at: self.now() });
     }
 
     /// Writes a command's own result to stdout as it is.
@@ -252,6 +295,16 @@ impl Ui {
         let (reply, written) = oneshot::channel();
         self.send(Message::Close(reply));
         let _ = written.await;
+    }
+
+    /// Whether stdout takes nothing more.
+    pub fn stdout_is_broken(&self) -> bool {
+        self.fate.broken.load(Ordering::SeqCst)
+    }
+
+    /// Whether something for stdout could not be written: not because its reader wanted no more of it. Known when all is written.
+    pub fn stdout_is_lost(&self) -> bool {
+        self.fate.lost.load(Ordering::SeqCst)
     }
 
     /// Whether there is somebody to ask: stdin and stderr are terminals.

@@ -72,6 +72,7 @@ pub(super) fn ending(outcome: Outcome, exit_code: u8) -> Ending {
         stopped_reason: Some("Essential container in task exited".to_owned()),
         container_reason: None,
         log: Some(LogEnd::Complete),
+        shards: None,
         explanation: None,
         hint: None,
         timings: Timings {

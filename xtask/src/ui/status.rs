@@ -1,8 +1,9 @@
-//! The status of the moment: one line redrawn on a terminal, a line every 30 s elsewhere.
+//! The status of the moment: one line redrawn on a terminal (of shards, with a few below it), a line every 30 s elsewhere.
 
 use std::time::Duration;
 
 use crate::follow::words;
+use crate::ui::board::{self, Row};
 use crate::ui::output::Output;
 use crate::ui::text::{self, GOING, Paint};
 
@@ -13,6 +14,8 @@ const REPEAT_AFTER: Duration = Duration::from_secs(30);
 const SECOND: Duration = Duration::from_secs(1);
 /// Goes to the start of the line and erases it.
 const ERASE: &str = "\r\x1b[2K";
+/// The same with the line above.
+const ERASE_ABOVE: &str = "\x1b[1A\x1b[2K";
 
 #[derive(Debug, Clone, PartialEq)]
 struct Shown {
@@ -23,6 +26,8 @@ struct Shown {
     since: Duration,
     /// The next time to draw or to repeat it.
     next: Duration,
+    /// Of shards: what stands below.
+    rows: Option<Vec<Row>>,
 }
 
 /// Owns the last line of the terminal.
@@ -31,20 +36,41 @@ pub(super) struct Status {
     redraw: bool,
     paint: Paint,
     shown: Option<Shown>,
-    drawn: bool,
+    /// So many lines stand there.
+    drawn: usize,
 }
 
 impl Status {
     pub(super) fn new(redraw: bool, paint: Paint) -> Status {
-        Status { redraw, paint, shown: None, drawn: false }
+        Status { redraw, paint, shown: None, drawn: 0 }
     }
 
     /// From now on this is the status.
     pub(super) fn set(&mut self, what: &str, detail: Option<&str>, now: Duration) {
         let first = if self.redraw { DRAW_AFTER } else { REPEAT_AFTER };
-        let next = if self.drawn { now } else { now + first };
+        let next = if self.drawn > 0 { now } else { now + first };
         let detail = detail.map(str::to_owned);
-        self.shown = Some(Shown { what: what.to_owned(), detail, since: now, next });
+        self.shown = Some(Shown { what: what.to_owned(), detail, since: now, next, rows: None });
+    }
+
+    /// From now on this is the status of shards. Time goes on from the first of them.
+    pub(super) fn set_board(&mut self, what: &str, rows: Vec<Row>, now: Duration) {
+        match &mut self.shown {
+            Some(shown) if shown.rows.is_some() => {
+                // A change is worth a line of its own on a terminal only.
+                if self.redraw && shown.what != what {
+                    shown.next = shown.next.min(now);
+                }
+                what.clone_into(&mut shown.what);
+                shown.rows = Some(rows);
+            }
+            _ => {
+                self.set(what, None, now);
+                if let Some(shown) = &mut self.shown {
+                    shown.rows = Some(rows);
+                }
+            }
+        }
     }
 
     /// There is no status until the next one is set, and the terminal is clear.
@@ -55,12 +81,20 @@ impl Status {
 
     /// Makes room for other lines. What was visible comes back as soon as there is nothing more to print.
     pub(super) fn clear(&mut self, out: &mut Output) {
-        if self.drawn {
-            out.stderr(ERASE);
-            self.drawn = false;
+        if self.drawn > 0 {
+            self.erase(out);
+            self.drawn = 0;
             if let Some(shown) = &mut self.shown {
                 shown.next = Duration::ZERO;
             }
+        }
+    }
+
+    /// From the last line up.
+    fn erase(&self, out: &mut Output) {
+        out.stderr(ERASE);
+        for _ in 1..self.drawn {
+            out.stderr(ERASE_ABOVE);
         }
     }
 
@@ -83,15 +117,29 @@ impl Status {
         let detail = detail.unwrap_or_default();
         if !self.redraw {
             let verb = self.paint.paint(GOING, "      Status");
-            out.stderr(&format!("{verb} still {} after {elapsed}{detail}\n", shown.what));
+            let still = if shown.rows.is_some() { "" } else { "still " };
+            out.stderr(&format!("{verb} {still}{} after {elapsed}{detail}\n", shown.what));
             return;
         }
         // One column stays free: a line that fills the last one wraps on some terminals.
         let line = format!("      Status {} {elapsed}{detail}", shown.what);
         let line = text::cut(&line, width().saturating_sub(1));
         let (verb, rest) = line.split_at_checked(12).unwrap_or(("", &line));
-        out.stderr(&format!("{ERASE}{}{rest}", self.paint.paint(GOING, verb)));
-        self.drawn = true;
+        let mut text = format!("{}{rest}", self.paint.paint(GOING, verb));
+        let rows = shown.rows.as_deref().unwrap_or_default();
+        for row in rows {
+            let line = format!("             {} {}", row.what, board::age(row, now));
+            text.push('\n');
+            text.push_str(&text::cut(&line, width().saturating_sub(1)));
+        }
+        let lines = 1 + rows.len();
+        if self.drawn > 0 {
+            self.erase(out);
+        } else {
+            out.stderr(ERASE);
+        }
+        out.stderr(&text);
+        self.drawn = lines;
     }
 }
 

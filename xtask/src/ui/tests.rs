@@ -22,7 +22,14 @@ const LOOKS: Looks = Looks {
 fn piped(options: UiOptions, looks: Looks, patience: Duration) -> (Ui, PipeReader, PipeReader) {
     let (stdout_reader, stdout) = io::pipe().expect("a pipe can be made");
     let (stderr_reader, stderr) = io::pipe().expect("a pipe can be made");
-    let streams = Streams { stdout: Box::new(stdout), stderr: Box::new(stderr), width: Box::new(|| 80), patience };
+    let streams = Streams {
+        stdout: Box::new(stdout),
+        stderr: Box::new(stderr),
+        width: Box::new(|| 80),
+        patience,
+        fate: Arc::default(),
+        product: false,
+    };
     (Ui::with(options, looks, streams, false), stdout_reader, stderr_reader)
 }
 
@@ -131,7 +138,14 @@ fn the_two_streams_keep_their_order_where_they_are_the_same() {
     let (both, stdout) = io::pipe().expect("a pipe can be made");
     let stderr = stdout.try_clone().expect("a pipe can be cloned");
     let patience = Duration::from_secs(60);
-    let streams = Streams { stdout: Box::new(stdout), stderr: Box::new(stderr), width: Box::new(|| 80), patience };
+    let streams = Streams {
+        stdout: Box::new(stdout),
+        stderr: Box::new(stderr),
+        width: Box::new(|| 80),
+        patience,
+        fate: Arc::default(),
+        product: false,
+    };
     let ui = Ui::with(UiOptions::default(), LOOKS, streams, false);
     let mut expected = String::new();
     block_on(async {
@@ -280,7 +294,8 @@ fn githubs_files_are_appended_to() {
     std::fs::create_dir_all(&folder).expect("a folder can be made");
     let (summary, output) = (folder.join("summary"), folder.join("output"));
     std::fs::write(&output, "earlier=1\n").expect("a file can be written");
-    let github_files = GithubFiles { summary: Some(summary.clone()), output: Some(output.clone()), folder: None };
+    let github_files =
+        GithubFiles { summary: Some(summary.clone()), output: Some(output.clone()), folder: None, captured: false };
     let options = UiOptions { github: true, github_files, task: Some("t".to_owned()), ..UiOptions::default() };
     let (ui, stdout, stderr) = piped(options, LOOKS, PATIENCE);
     block_on(async {

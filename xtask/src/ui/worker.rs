@@ -5,6 +5,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -14,11 +15,12 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::error::Error;
 use crate::event::Event;
+use crate::model::LogEvent;
 use crate::ui::github::Github;
 use crate::ui::human::Human;
 use crate::ui::json::Json;
 use crate::ui::output::{Output, Piece};
-use crate::ui::{Moment, Stream};
+use crate::ui::{Moment, Of, Stream};
 
 /// Bytes that are collected before they are written, while there are more messages.
 const BATCH: usize = 256 * 1024;
@@ -30,13 +32,15 @@ const WOULD_BLOCK: Duration = Duration::from_millis(10);
 /// What the rest of the program sends.
 pub(super) enum Message {
     /// Something happened.
-    Event { task: Option<Arc<str>>, event: Box<Event>, at: Moment },
+    Event { of: Of, event: Box<Event>, at: Moment },
     /// Lines of the task. The permit is for their size; it goes back when they are written.
-    Log { task: Option<Arc<str>>, lines: Vec<Event>, at: Moment, permit: Option<OwnedSemaphorePermit> },
+    Log { of: Of, lines: Vec<Event>, at: Moment, permit: Option<OwnedSemaphorePermit> },
     /// Bytes of the task as they are, for stdout or stderr. The permit as above.
     Raw { stream: Stream, bytes: Vec<u8>, permit: Option<OwnedSemaphorePermit> },
+    /// The same, as CloudWatch Logs has them.
+    Lines { of: Of, container: String, lines: Vec<LogEvent>, at: Moment, permit: Option<OwnedSemaphorePermit> },
     /// Something failed.
-    Error { task: Option<Arc<str>>, error: Box<Error>, at: Moment },
+    Error { of: Of, error: Box<Error>, at: Moment },
     /// A command's own result.
     Print(String),
     /// A detail.
@@ -64,19 +68,28 @@ pub(super) enum Printer {
 }
 
 impl Printer {
-    fn event(&mut self, task: Option<&str>, event: &Event, at: Moment, out: &mut Output) {
+    fn event(&mut self, of: &Of, event: &Event, at: Moment, out: &mut Output) {
         match self {
-            Printer::Human(human) => human.event(task, event, at, out),
-            Printer::Json(json, _) => json.event(task, event, at, out),
-            Printer::Github(github) => github.event(task, event, at, out),
+            Printer::Human(human) => human.event(of, event, at, out),
+            Printer::Json(json, _) => json.event(of, event, at, out),
+            Printer::Github(github) => github.event(of, event, at, out),
         }
     }
 
-    fn error(&mut self, task: Option<&str>, error: &Error, at: Moment, out: &mut Output) {
+    fn lines(&mut self, of: &Of, container: &str, lines: Vec<LogEvent>, at: Moment, out: &mut Output) {
+        if let Printer::Human(human) = self {
+            return human.lines(of, &lines, out);
+        }
+        for LogEvent { message, timestamp } in lines {
+            self.event(of, &Event::Log { message, timestamp, container: container.to_owned() }, at, out);
+        }
+    }
+
+    fn error(&mut self, of: &Of, error: &Error, at: Moment, out: &mut Output) {
         match self {
             Printer::Human(human) => human.error(error, out),
-            Printer::Json(json, _) => json.error(task, error, at, out),
-            Printer::Github(github) => github.error(task, error, out),
+            Printer::Json(json, _) => json.error(of, error, at, out),
+            Printer::Github(github) => github.error(of, error, out),
         }
     }
 
@@ -104,6 +117,19 @@ pub(super) struct Streams {
     pub(super) width: Box<dyn Fn() -> usize + Send>,
     /// How long stderr waits for what has to stand on stdout before it.
     pub(super) patience: Duration,
+    /// What became of stdout, for whoever asks.
+    pub(super) fate: Arc<Fate>,
+    /// stdout is what this process is for: there is nothing to go on with when it is gone.
+    pub(super) product: bool,
+}
+
+/// What became of stdout.
+#[derive(Debug, Default)]
+pub(super) struct Fate {
+    /// It takes nothing more.
+    pub(super) broken: AtomicBool,
+    /// Not because nobody wanted more, but because something of it could not be written.
+    pub(super) lost: AtomicBool,
 }
 
 /// The way of a message to the streams.
@@ -191,7 +217,7 @@ pub(super) fn start(printer: Printer, streams: Streams, begun: Instant) -> Way {
     let (stdout, chunks) = mpsc::channel();
     let progress = Arc::new(Progress::default());
     let theirs = Arc::clone(&progress);
-    thread::spawn(move || write_stdout(&chunks, streams.stdout, &theirs));
+    thread::spawn(move || write_stdout(&chunks, streams.stdout, &theirs, &streams.fate));
     let worker = Worker {
         printer,
         messages,
@@ -200,6 +226,7 @@ pub(super) fn start(printer: Printer, streams: Streams, begun: Instant) -> Way {
         stderr: streams.stderr,
         width: streams.width,
         patience: streams.patience,
+        product: streams.product,
         stuck: false,
         begun,
     };
@@ -215,6 +242,7 @@ struct Worker {
     stderr: Box<dyn Write + Send>,
     width: Box<dyn Fn() -> usize + Send>,
     patience: Duration,
+    product: bool,
     /// stdout takes nothing at present: stderr does not wait for it.
     stuck: bool,
     begun: Instant,
@@ -236,11 +264,15 @@ impl Batch {
     fn take(&mut self, message: Message, printer: &mut Printer) {
         let out = &mut self.out;
         match message {
-            Message::Event { task, event, at } => printer.event(task.as_deref(), &event, at, out),
-            Message::Log { task, lines, at, permit } => {
+            Message::Event { of, event, at } => printer.event(&of, &event, at, out),
+            Message::Log { of, lines, at, permit } => {
                 for line in &lines {
-                    printer.event(task.as_deref(), line, at, out);
+                    printer.event(&of, line, at, out);
                 }
+                self.permits.extend(permit);
+            }
+            Message::Lines { of, container, lines, at, permit } => {
+                printer.lines(&of, &container, lines, at, out);
                 self.permits.extend(permit);
             }
             Message::Raw { stream, bytes, permit } => {
@@ -250,7 +282,7 @@ impl Batch {
                 }
                 self.permits.extend(permit);
             }
-            Message::Error { task, error, at } => printer.error(task.as_deref(), &error, at, out),
+            Message::Error { of, error, at } => printer.error(&of, &error, at, out),
             Message::Print(text) => printer.human().print(&text, out),
             Message::Note(text) => printer.human().note(&text, out),
             Message::Mask(values) => {
@@ -359,6 +391,13 @@ impl Worker {
         let fault = progress.fault.take();
         drop(progress);
         match fault {
+            // `| head` has what it wanted.
+            Some(fault) if self.product && fault.kind() == ErrorKind::BrokenPipe => {}
+            Some(fault) if self.product => {
+                let mut out = Output::default();
+                self.printer.human().error(&Error::failed(format!("cannot write to stdout: {fault}")), &mut out);
+                write_stderr(&mut *self.stderr, out);
+            }
             Some(fault) if fault.kind() == ErrorKind::BrokenPipe => self.warn("stdout is closed; the run goes on"),
             Some(fault) => self.warn(&format!("cannot write to stdout: {fault}; the run goes on")),
             None => {}
@@ -383,6 +422,10 @@ fn append(path: &Path, text: &str) -> io::Result<()> {
 fn warn(printer: &mut Printer, stderr: &mut dyn Write, message: &str) {
     let mut out = Output::default();
     printer.human().warning(message, None, &mut out);
+    write_stderr(stderr, out);
+}
+
+fn write_stderr(stderr: &mut dyn Write, out: Output) {
     for piece in out.pieces {
         if let Piece::Stderr(bytes) = piece {
             drop(write_whole(stderr, &bytes));
@@ -419,11 +462,15 @@ impl Progress {
 }
 
 /// Writes chunks until the sender is gone. After the first fault it takes them without writing: the run goes on for the task's sake.
-fn write_stdout(chunks: &Receiver<Chunk>, mut stdout: Box<dyn Write + Send>, progress: &Progress) {
+fn write_stdout(chunks: &Receiver<Chunk>, mut stdout: Box<dyn Write + Send>, progress: &Progress, fate: &Fate) {
     let mut broken = false;
     for chunk in chunks {
         let fault = if broken { None } else { write_whole(&mut *stdout, &chunk.bytes).err() };
-        broken |= fault.is_some();
+        if let Some(fault) = &fault {
+            broken = true;
+            fate.lost.store(fault.kind() != ErrorKind::BrokenPipe, Ordering::SeqCst);
+            fate.broken.store(true, Ordering::SeqCst);
+        }
         let mut state = progress.lock();
         state.unwritten -= 1;
         state.fault = fault.or(state.fault.take());

@@ -55,6 +55,7 @@ pub async fn follow_found(
         on_interrupt: OnInterrupt::Detach,
         launched_here: false,
         attended: ui.can_ask(),
+        of_many: false,
     };
     let finish = follow::follow(&ground.aws, ui, ground.cluster(), target, &output.logs, signals, None).await;
     let mut ending = ending(task);

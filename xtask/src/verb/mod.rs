@@ -24,6 +24,7 @@ use crate::cx::TasksFile;
 use crate::error::{Error, Result, exit};
 use crate::event::Event;
 use crate::flags::{Cli, Everywhere, Format, Verb};
+use crate::tools::captured::is_captured;
 use crate::tools::signals::Signals;
 use crate::ui::{self, GithubFiles, Ui, UiOptions};
 use crate::verb::ids::Ids;
@@ -34,9 +35,7 @@ pub fn dispatch(cli: Cli) -> u8 {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            let ui = Ui::new(UiOptions::default());
-            ui.error(&Error::failed(format!("cannot start the runtime: {error}")));
-            return exit::FAILED;
+            return complain(&Error::failed(format!("cannot start the runtime: {error}")));
         }
     };
     let exit_code = runtime.block_on(until_written(cli));
@@ -50,7 +49,11 @@ async fn until_written(cli: Cli) -> u8 {
         Some(Verb::Run(flags)) => (Some(flags.task.clone()), flags.timings),
         _ => (None, false),
     };
-    let ui = Ui::new(UiOptions { timings, ..ui_options(&cli.everywhere, task) });
+    // What acts goes on without a reader; of everything else the output is all there is.
+    let acts =
+        matches!(cli.verb, Some(Verb::Run(_) | Verb::Attach(_) | Verb::Exec(_) | Verb::Stop(_) | Verb::Clean(_)));
+    let ui = Ui::new(UiOptions { timings, product: !acts, ..ui_options(&cli.everywhere, task) });
+    let written = ui.clone();
     let mut signals = None;
     let mut run_id = String::new();
     let result = verb(&cli, &ui, &mut run_id, &mut signals).await;
@@ -74,13 +77,35 @@ async fn until_written(cli: Cli) -> u8 {
         }
         None => ui.close().await,
     }
-    exit_code
+    // Of an error the exit code says more.
+    let lost = !acts && written.stdout_is_lost() && matches!(exit_code, exit::OK | exit::PROBLEM);
+    if lost { exit::FAILED } else { exit_code }
+}
+
+/// Shows an error that comes before any verb.
+pub fn complain(error: &Error) -> u8 {
+    let ui = Ui::new(UiOptions::default());
+    ui.error(error);
+    if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() {
+        runtime.block_on(ui.close());
+    }
+    error.exit_code()
 }
 
 /// `signals` is set by a verb that handles signals itself; until then they end the process as they always do.
 async fn verb(cli: &Cli, ui: &Ui, run_id: &mut String, signals: &mut Option<Signals>) -> Result<u8> {
     let everywhere = &cli.everywhere;
     let file = everywhere.file.as_deref();
+    let goes_somewhere = !matches!(
+        cli.verb,
+        None | Some(Verb::List | Verb::Init | Verb::Help(_) | Verb::Completions(_) | Verb::Complete(_))
+    );
+    if let Some(Verb::Run(flags)) = &cli.verb {
+        *run_id = run::run_id(flags)?;
+    }
+    if goes_somewhere {
+        reach::check_variables()?;
+    }
     match &cli.verb {
         None | Some(Verb::List) => {
             let file = TasksFile::require(file)?;
@@ -89,7 +114,6 @@ async fn verb(cli: &Cli, ui: &Ui, run_id: &mut String, signals: &mut Option<Sign
             Ok(exit::OK)
         }
         Some(Verb::Run(flags)) => {
-            *run_id = run::run_id(flags)?;
             let file = TasksFile::require(file)?;
             let signals = signals.insert(Signals::new()?);
             run::run(&file, flags, everywhere, run_id, ui, signals, None).await.map_err(|it| it.in_source(&file.source))
@@ -188,6 +212,7 @@ fn completed(words: &[String], everywhere: &Everywhere) -> Vec<complete::Candida
 }
 
 fn ui_options(everywhere: &Everywhere, task: Option<String>) -> UiOptions {
+    let github = std::env::var_os("GITHUB_ACTIONS").is_some_and(|it| it == "true");
     let path = |name: &str| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
     UiOptions {
         format: match everywhere.format {
@@ -197,13 +222,15 @@ fn ui_options(everywhere: &Everywhere, task: Option<String>) -> UiOptions {
         quiet: everywhere.quiet,
         verbose: everywhere.verbose,
         plain: everywhere.plain,
-        github: std::env::var_os("GITHUB_ACTIONS").is_some_and(|it| it == "true"),
+        github,
         github_files: GithubFiles {
             summary: path("GITHUB_STEP_SUMMARY"),
             output: path("GITHUB_OUTPUT"),
             folder: std::env::current_dir().ok(),
+            captured: github && is_captured(),
         },
         task,
         timings: false,
+        product: false,
     }
 }

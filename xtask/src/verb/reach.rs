@@ -4,7 +4,7 @@
 use crate::aws::trace::Trace;
 use crate::aws::{Aws, AwsOptions};
 use crate::cx::TasksFile;
-use crate::error::{Problem, Result};
+use crate::error::{Error, Problem, Result};
 use crate::event::Event;
 use crate::flags::Everywhere;
 use crate::model::{Selection, Settings, Sourced};
@@ -15,6 +15,36 @@ use crate::ui::Ui;
 /// A variable of this process's environment.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// Variables that decide where something runs, or as whom. One that cannot be read must not count as one that is not set.
+const DECISIVE: [&str; 13] = [
+    "XTASK_ENV",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_ROLE_ARN",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_ECS",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+];
+
+/// Refuses variables that are not text.
+pub fn check_variables() -> Result<()> {
+    let mut problems = Vec::new();
+    for name in DECISIVE {
+        let Some(value) = std::env::var_os(name).filter(|it| it.to_str().is_none()) else { continue };
+        let is_secret = name.contains("SECRET") || name.contains("TOKEN");
+        let shown = if is_secret { String::new() } else { format!(": {value:?}") };
+        let problem = Problem::new(format!("the variable {name} is not UTF-8{shown}"));
+        problems.push(problem.hint(format!("set it anew, or `unset {name}`")));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Error::all_refused(problems)) }
 }
 
 /// An endpoint from outside tasks.toml would lead somewhere else than tasks.toml says: a warning, or a refusal where that is protected.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::local::{Folder, OnTerminal, Ran, Running, is_alive, is_gone};
+use crate::local::{Folder, OnTerminal, Ran, Running, is_alive, is_gone, is_stopped};
 
 /// A tasks.toml whose one task runs this script with sh.
 fn script(script: &str, more: &str) -> Folder {
@@ -317,6 +317,48 @@ fn ctrl_c_reaches_a_task_once_and_ends_the_run() {
     terminal.type_in("\x03");
     let (code, screen) = terminal.finish();
     assert_eq!((code, folder.read("got").as_str()), (Some(130), "got\n"), "{screen}");
+    assert!(screen.contains("SIGINT: stopping the process; the same signal again kills it"), "{screen}");
+}
+
+/// As in any shell: Ctrl-Z stops what the task has started too, its time stands still, and `fg` lets all of it go on.
+#[test]
+fn ctrl_z_pauses_the_whole_job_and_fg_continues_it() {
+    let folder = script(
+        "echo $$ > outer; sh -c 'echo $$ > inner; echo r''eady; while [ ! -e go ]; do sleep 0.05; done'; echo e''nd",
+        "timeout = \"4s\"",
+    );
+    let shell = ["--norc", "--noprofile", "-i"];
+    let Some(mut terminal) = OnTerminal::start_program(&folder, "bash", &shell) else { return };
+    terminal.type_in(&format!("{} run t; echo \"co\"\"de $?\"\n", env!("CARGO_BIN_EXE_xtask")));
+    terminal.wait_for("ready");
+    terminal.type_in("\x1a");
+    terminal.wait_for("Stopped");
+    for process in ["outer", "inner"] {
+        assert!(is_stopped(&folder.read(process), true), "{process} goes on in the background");
+    }
+    std::thread::sleep(Duration::from_secs(5));
+    terminal.type_in("fg\n");
+    for process in ["outer", "inner"] {
+        assert!(is_stopped(&folder.read(process), false), "{process} stays stopped");
+    }
+    std::fs::write(folder.path().join("go"), "").unwrap();
+    terminal.wait_for("succeeded");
+    terminal.type_in("exit 3\n");
+    let (code, screen) = terminal.finish();
+    assert!(code == Some(3) && screen.contains("end\n"), "{screen}");
+}
+
+#[test]
+fn sigtstp_stops_nobody_where_nothing_can_continue_it() {
+    let folder = script("echo up; while [ ! -e go ]; do sleep 0.02; done", "");
+    // In a session of its own there is no shell.
+    let mut running = Running::start(folder.command("setsid", &[env!("CARGO_BIN_EXE_xtask"), "run", "t"]));
+    running.wait_for("up");
+    running.signal(Signal::TSTP);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(is_stopped(&running.child.id().to_string(), false));
+    std::fs::write(folder.path().join("go"), "").unwrap();
+    assert_eq!(running.finish().code, Some(0));
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl Folder {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.path).env_clear().env("HOME", &self.path).env("USER", "somebody");
         for (name, value) in std::env::vars_os() {
-            if name == "PATH" || name.to_string_lossy().starts_with("DOCKER_") {
+            if name == "PATH" || name == crate::harness::MUTANT || name.to_string_lossy().starts_with("DOCKER_") {
                 command.env(name, value);
             }
         }
@@ -181,12 +181,17 @@ pub struct OnTerminal {
 impl OnTerminal {
     /// `None`, after saying so, where the program `setsid` cannot give it a terminal.
     pub fn start(folder: &Folder, arguments: &[&str]) -> Option<OnTerminal> {
+        OnTerminal::start_program(folder, env!("CARGO_BIN_EXE_xtask"), arguments)
+    }
+
+    /// The same with another program as the terminal's first.
+    pub fn start_program(folder: &Folder, program: &str, arguments: &[&str]) -> Option<OnTerminal> {
         let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&controller).unwrap();
         unlockpt(&controller).unwrap();
         let name = ptsname(&controller, Vec::new()).unwrap();
         let open = || File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-        let mut all = vec!["--ctty", env!("CARGO_BIN_EXE_xtask")];
+        let mut all = vec!["--ctty", program];
         all.extend(arguments);
         let mut command = folder.command("setsid", &all);
         command.env("TERM", "xterm").stdin(open()).stdout(open()).stderr(open());
@@ -279,6 +284,20 @@ pub fn is_alive(id: &str) -> bool {
     let out = Command::new("ps").args(["-o", "stat=", "-p", id.trim()]).output().unwrap();
     let state = String::from_utf8_lossy(&out.stdout).trim().to_owned();
     !state.is_empty() && !state.starts_with('Z')
+}
+
+/// Waits until a process is stopped, or goes on.
+pub fn is_stopped(id: &str, stopped: bool) -> bool {
+    let end = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < end {
+        let out = Command::new("ps").args(["-o", "stat=", "-p", id.trim()]).output().unwrap();
+        // D: it waits for a child that is stopped on its way to its program.
+        if String::from_utf8_lossy(&out.stdout).trim().starts_with(['T', 'D']) == stopped {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
 }
 
 /// Waits until a process is gone.

@@ -230,6 +230,7 @@ async fn act(job: &Value, root: &Path) -> Result<Value, Error> {
         rebuild,
         exclusive: false,
         once: false,
+        shards: None,
         settings: Settings::default(),
         warnings: Vec::new(),
     };

@@ -29,6 +29,14 @@ fn main() {
             let text: String = (1..=n).map(|it| format!("{it}\n")).collect();
             std::io::stdout().write_all(text.as_bytes()).unwrap();
         }
+        // A line each so many milliseconds, and a code of its own.
+        "count" => {
+            for line in 1..=arguments[2].parse().unwrap() {
+                std::thread::sleep(std::time::Duration::from_millis(arguments[3].parse().unwrap()));
+                println!("{line}");
+            }
+            std::process::exit(arguments[4].parse().unwrap());
+        }
         other => panic!("{other}"),
     }
 }

@@ -24,6 +24,7 @@ const FLOORS: &[&[&str]] = &[
         "permissions",
         "retention",
         "checks",
+        "shards",
     ],
     // Effects.
     &["aws", "tools", "ui", "context"],

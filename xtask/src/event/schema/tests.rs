@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::config::schema::validator;
 use crate::event::{BuildStep, Event};
-use crate::model::{Ending, LogEnd, Outcome, PlanLine, Runner, Timestamp, Timings};
+use crate::model::{Ending, LogEnd, Outcome, PlanLine, Runner, ShardCounts, ShardEnd, ShardsEnd, Timestamp, Timings};
 
 /// Each kind of event with everything that it can have, and with nothing that it can lack. No `..Default`: a new field does not
 /// compile here until it is in the table too.
@@ -22,6 +22,8 @@ fn events() -> Vec<(Event, Event)> {
         stop: value,
         total: value,
     };
+    let end = ShardEnd { shard: 1, outcome: Outcome::Failed, exit_code: 1, task_arn: some("a"), reason: some("r") };
+    let shards = ShardsEnd { of: 2, outcomes: [("failed", 1)].into(), failed: vec![end], not_run: vec![0] };
     let full = Ending {
         outcome: Outcome::Failed,
         exit_code: 255,
@@ -33,6 +35,7 @@ fn events() -> Vec<(Event, Event)> {
         stopped_reason: some("r"),
         container_reason: some("r"),
         log: Some(LogEnd::Complete),
+        shards: Some(Box::new(shards)),
         explanation: some("e"),
         hint: some("h"),
         timings: timings(Some(0.5)),
@@ -48,6 +51,7 @@ fn events() -> Vec<(Event, Event)> {
         stopped_reason: None,
         container_reason: None,
         log: None,
+        shards: None,
         explanation: None,
         hint: None,
         timings: timings(None),
@@ -91,6 +95,7 @@ fn events() -> Vec<(Event, Event)> {
             Event::Status { status: text("RUNNING"), detail: some("d") },
             Event::Status { status: text("RUNNING"), detail: None },
         ),
+        same(Event::Shards { of: 2, counts: ShardCounts::default() }),
         same(log),
         (Event::Warning { message: text("m"), hint: some("h") }, Event::Warning { message: text("m"), hint: None }),
         (Event::Finished(Box::new(full)), Event::Finished(Box::new(bare))),
@@ -119,10 +124,11 @@ fn place(event: &Event) -> usize {
         Event::Launched { .. } => 5,
         Event::Attached { .. } => 6,
         Event::Status { .. } => 7,
-        Event::Log { .. } => 8,
-        Event::Warning { .. } => 9,
-        Event::Finished(_) => 10,
-        Event::Error { .. } => 11,
+        Event::Shards { .. } => 8,
+        Event::Log { .. } => 9,
+        Event::Warning { .. } => 10,
+        Event::Finished(_) => 11,
+        Event::Error { .. } => 12,
     }
 }
 
@@ -149,6 +155,7 @@ fn the_table_is_what_the_types_are() {
         let definition = &schema["definitions"][name];
         let mut known = names(&definition["properties"]);
         known.remove("version");
+        known.remove("shard");
         assert_eq!(names(&full), known, "{name}");
         let required: BTreeSet<String> = definition["required"]
             .as_array()
@@ -292,7 +299,7 @@ fn what_breaks_a_reader_is_found() {
     assert_eq!(changed(|_| ()), [""; 0]);
     // What may come.
     assert_eq!(changed(|it| it["new"] = json!({ "properties": {} })), [""; 0]);
-    assert_eq!(changed(|it| it["log"]["properties"]["shard"] = json!({ "type": "integer" })), [""; 0]);
+    assert_eq!(changed(|it| it["log"]["properties"]["colour"] = json!({ "type": "integer" })), [""; 0]);
     assert_eq!(changed(|it| it["log"]["properties"]["message"]["description"] = json!("other words")), [""; 0]);
     let more =
         |it: &mut Value| it["finished"]["properties"]["outcome"]["enum"].as_array_mut().unwrap().push(json!("x"));

@@ -13,6 +13,7 @@ use super::*;
 use crate::model::*;
 
 mod definition;
+mod fuzz;
 mod launch;
 mod whole;
 
@@ -103,6 +104,7 @@ impl Case {
             rebuild: false,
             exclusive: false,
             once: false,
+            shards: None,
             settings,
             warnings: Vec::new(),
         };

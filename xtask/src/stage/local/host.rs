@@ -12,13 +12,13 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
-use tokio::time::sleep_until;
 use xshell::cmd;
 
-use super::{Cause, Lock, Run, argv, check, judge, launch, output, variables};
+use super::{Cause, Lock, Run, argv, check, judge, launch, output, stopping, variables};
 use crate::cx::Cx;
 use crate::error::{Error, Result};
 use crate::model::{Ending, ResolvedTask};
+use crate::tools::pause::Deadline;
 use crate::tools::{Group, Io, Process, Signals, our_stdout, signals, terminal};
 
 /// How often a task without the terminal is looked at for waiting for it.
@@ -61,7 +61,7 @@ pub async fn host(cx: &Cx, task: &ResolvedTask, run: &Run, signals: &mut Signals
     };
     let watched = !attached && terminal::exists();
     let mut look = tokio::time::interval(LOOK);
-    let mut next_step = task.timeout.as_ref().map(|it| tokio::time::Instant::now() + it.value);
+    let mut next_step = Deadline::after(task.timeout.as_ref().map(|it| it.value));
     let mut cause = None;
     let mut killed = false;
     let mut ended = None;
@@ -74,7 +74,7 @@ pub async fn host(cx: &Cx, task: &ResolvedTask, run: &Run, signals: &mut Signals
             end = process.wait(), if ended.is_none() => {
                 ended = Some(end?);
                 over.take();
-                next_step = None;
+                next_step = Deadline::after(None);
             }
             signal = signals.next() => match (ended, cause) {
                 // The terminal has sent it to the task as well.
@@ -87,22 +87,25 @@ pub async fn host(cx: &Cx, task: &ResolvedTask, run: &Run, signals: &mut Signals
                 (None, None) => {
                     cause = Some(Cause::Signal(signal));
                     process.send(signal);
-                    next_step = Some(tokio::time::Instant::now() + run.grace);
+                    if !attached {
+                        stopping(cx, signal, "process");
+                    }
+                    next_step = Deadline::after(run.grace);
                 }
                 (None, Some(_)) => {
                     process.send(signals::KILL);
                     killed = true;
                 }
             },
-            () = async { if let Some(at) = next_step { sleep_until(at).await } }, if next_step.is_some() => {
+            () = next_step.passed() => {
                 if cause.is_none() {
                     cause = Some(Cause::TimedOut);
                     process.send(signals::TERMINATE);
-                    next_step = Some(tokio::time::Instant::now() + run.grace);
+                    next_step = Deadline::after(run.grace);
                 } else {
                     process.send(signals::KILL);
                     killed = true;
-                    next_step = None;
+                    next_step = Deadline::after(None);
                 }
             }
             _ = look.tick(), if watched && ended.is_none() => {
@@ -110,7 +113,7 @@ pub async fn host(cx: &Cx, task: &ResolvedTask, run: &Run, signals: &mut Signals
                     if cause.is_none() {
                         cause = Some(Cause::WantsTerminal);
                         process.send(signals::TERMINATE);
-                        next_step = Some(tokio::time::Instant::now() + run.grace);
+                        next_step = Deadline::after(run.grace);
                     }
                     // A stopped process does not get a signal before it goes on.
                     process.resume();

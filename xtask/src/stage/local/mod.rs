@@ -183,6 +183,13 @@ async fn launch(cx: &Cx, signals: &mut Signals) -> Result<()> {
     }
 }
 
+/// Says what the first signal does, since that can take a while.
+fn stopping(cx: &Cx, signal: u8, thing: &str) {
+    let name = signals::name(signal.into());
+    let message = format!("{name}: stopping the {thing}; the same signal again kills it");
+    cx.ui.emit(Event::Warning { message, hint: None });
+}
+
 fn not_started(signal: u8) -> Error {
     Error::interrupted(signal, format!("{} came before the task was started", signals::name(signal.into())))
 }
@@ -258,6 +265,7 @@ fn judge(task: &ResolvedTask, run: &Run, thing: &str, ended: Ended, cause: Optio
         stopped_reason: None,
         container_reason: None,
         log: None,
+        shards: None,
         explanation,
         hint,
         timings: Timings { run: Some(since.elapsed().as_secs_f64()), ..Timings::default() },

@@ -23,6 +23,7 @@ pub(super) fn task(runner: Runner) -> ResolvedTask {
         rebuild: false,
         exclusive: false,
         once: false,
+        shards: None,
         settings: Settings::default(),
         warnings: Vec::new(),
     }

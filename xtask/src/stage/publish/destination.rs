@@ -152,6 +152,7 @@ mod tests {
                 rebuild: false,
                 exclusive: false,
                 once: false,
+                shards: None,
                 settings: Settings::default(),
                 warnings: Vec::new(),
             };

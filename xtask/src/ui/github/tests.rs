@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::*;
 use crate::error::Problem;
 use crate::model::{LogEnd, Source, Span};
-use crate::ui::samples;
 use crate::ui::text::Paint;
+use crate::ui::{Of, samples};
 
 fn github(folder: Option<&str>) -> Github {
     let looks = Looks {
@@ -22,6 +22,7 @@ fn github(folder: Option<&str>) -> Github {
         summary: Some(PathBuf::from("summary")),
         output: Some(PathBuf::from("output")),
         folder: folder.map(PathBuf::from),
+        captured: false,
     };
     let mut number = 0;
     let token = move || {
@@ -35,10 +36,33 @@ fn shown(events: &[Event]) -> Output {
     let mut github = github(None);
     let mut out = Output::default();
     for event in events {
-        github.event(Some("db-migrate"), event, samples::now(), &mut out);
+        github.event(&Of::named("db-migrate"), event, samples::now(), &mut out);
     }
     github.end(&mut out);
     out
+}
+
+/// What a process writes to stderr by itself is guarded there; on ECS there is no such thing.
+#[test]
+fn a_captured_stdout_has_the_output_alone() {
+    let show = |events: &[Event]| {
+        let mut github = github(None);
+        github.files.captured = true;
+        let mut out = Output::default();
+        for event in events {
+            github.event(&Of::named("db-migrate"), event, samples::now(), &mut out);
+        }
+        github.end(&mut out);
+        out
+    };
+    let out = show(&samples::run());
+    assert_eq!(out.on_stdout(), "== CreateUsers: migrating\nboom\n");
+    let err = out.on_stderr();
+    assert!(err.contains("\n::error title=db-migrate::") && !err.contains("stop-commands"), "{err}");
+    let launched = Event::Launched { task_arn: None, cluster: None, console_url: None };
+    let out = show(&[launched, Event::Finished(Box::new(samples::ending(Outcome::Succeeded, 0)))]);
+    assert_eq!(out.on_stdout(), "");
+    assert!(out.on_stderr().contains("::stop-commands::T") && out.on_stderr().contains("\n::T"), "{}", out.on_stderr());
 }
 
 #[test]
@@ -108,9 +132,9 @@ fn whatever_ends_the_run_ends_guard_and_group() {
     // An error; what comes after it is guarded anew.
     let mut github = github(None);
     let mut out = Output::default();
-    github.event(None, &samples::launched(), samples::now(), &mut out);
-    github.error(None, &Problem::new("no answer").failed(), &mut out);
-    github.event(None, &samples::log("x"), samples::now(), &mut out);
+    github.event(&Of::default(), &samples::launched(), samples::now(), &mut out);
+    github.error(&Of::default(), &Problem::new("no answer").failed(), &mut out);
+    github.event(&Of::default(), &samples::log("x"), samples::now(), &mut out);
     github.end(&mut out);
     assert_eq!(
         out.on_stdout(),
@@ -131,7 +155,7 @@ fn problems_of_tasks_toml_are_annotations_at_their_place() {
     for (folder, file) in [(None, "tasks.toml"), (Some("/repo/a,b"), "/repo/a%2Cb/tasks.toml")] {
         let mut github = github(folder);
         let mut out = Output::default();
-        github.error(Some("t"), &error, &mut out);
+        github.error(&Of::named("t"), &error, &mut out);
         let expected = format!(
             "::error file={file},line=1,col=1,title=t::50%25 of `a`,%0Aor: so%0Ahint: see, there\n\
                  ::error file={file},line=2,col=5,title=t::bad value\n::error title=t::no place\n"
@@ -146,7 +170,7 @@ fn problems_of_tasks_toml_are_annotations_at_their_place() {
 fn an_interruption_and_a_detachment_are_no_errors() {
     let mut github = github(None);
     let mut out = Output::default();
-    github.error(Some("t"), &Error::interrupted(2, "no ECS task was started"), &mut out);
+    github.error(&Of::named("t"), &Error::interrupted(2, "no ECS task was started"), &mut out);
     github.end(&mut out);
     assert_eq!(out.on_stderr(), "interrupted: no ECS task was started\n");
     assert!(out.in_file("output").contains("outcome<<T2\ninterrupted\n"), "{}", out.in_file("output"));
@@ -223,8 +247,8 @@ fn a_good_end_needs_no_lines_and_an_early_one_has_its_errors() {
 
     let mut github = github(None);
     let mut out = Output::default();
-    github.event(Some("t"), &samples::resolved(Runner::Ecs), samples::now(), &mut out);
-    github.error(Some("t"), &Problem::new("cannot reach `AWS`").failed(), &mut out);
+    github.event(&Of::named("t"), &samples::resolved(Runner::Ecs), samples::now(), &mut out);
+    github.error(&Of::named("t"), &Problem::new("cannot reach `AWS`").failed(), &mut out);
     github.end(&mut out);
     let summary = out.in_file("summary");
     assert!(summary.starts_with("### t in staging: never-started\n"), "{summary}");
@@ -232,8 +256,13 @@ fn a_good_end_needs_no_lines_and_an_early_one_has_its_errors() {
     // Said by Finished already: one summary.
     let mut github = self::github(None);
     let mut out = Output::default();
-    github.error(Some("t"), &Problem::new("first").failed(), &mut out);
-    github.event(Some("t"), &Event::Finished(Box::new(samples::ending(Outcome::Refused, 2))), samples::now(), &mut out);
+    github.error(&Of::named("t"), &Problem::new("first").failed(), &mut out);
+    github.event(
+        &Of::named("t"),
+        &Event::Finished(Box::new(samples::ending(Outcome::Refused, 2))),
+        samples::now(),
+        &mut out,
+    );
     github.end(&mut out);
     assert_eq!(out.in_file("summary").matches("### ").count(), 1);
 }

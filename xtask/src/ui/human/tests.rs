@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::Problem;
 use crate::model::Timestamp;
-use crate::ui::samples;
+use crate::ui::{Of, samples};
 
 const PLAIN: Looks = Looks {
     paint: Paint(false),
@@ -22,7 +22,7 @@ fn shown(looks: Looks, events: &[Event]) -> Output {
     let mut out = Output::default();
     for (second, event) in (0..).zip(events) {
         let now = Moment { elapsed: Duration::from_secs(second), ..samples::now() };
-        human.event(Some("db-migrate"), event, now, &mut out);
+        human.event(&Of::named("db-migrate"), event, now, &mut out);
         human.tick(now, &|| 80, &mut out);
     }
     out
@@ -105,7 +105,7 @@ fn whatever_comes_the_terminal_never_keeps_a_piece_of_the_status() {
     let check = |name: &str, print: Print| {
         let mut human = Human::new(Looks { verbose: true, ..TERMINAL });
         let mut out = Output::default();
-        human.event(Some("t"), &samples::status("RUNNING"), samples::now(), &mut out);
+        human.event(&Of::named("t"), &samples::status("RUNNING"), samples::now(), &mut out);
         let later = Moment { elapsed: samples::now().elapsed + Duration::from_secs(1), ..samples::now() };
         human.tick(later, &|| 80, &mut out);
         let mut out = Output::default();
@@ -116,7 +116,7 @@ fn whatever_comes_the_terminal_never_keeps_a_piece_of_the_status() {
         check(name, print);
     }
     for event in &events {
-        check(&format!("{event:?}"), &|human, out| human.event(Some("t"), event, samples::now(), out));
+        check(&format!("{event:?}"), &|human, out| human.event(&Of::named("t"), event, samples::now(), out));
     }
 }
 
@@ -219,7 +219,7 @@ fn each_end_says_what_a_reader_needs() {
         (with(Outcome::Failed, 7, None, "", None), "      Failed t: exit code 7 after 1m1s\n"),
     ] {
         let mut out = Output::default();
-        Human::new(PLAIN).event(Some("t"), &Event::Finished(Box::new(ending)), samples::now(), &mut out);
+        Human::new(PLAIN).event(&Of::named("t"), &Event::Finished(Box::new(ending)), samples::now(), &mut out);
         assert_eq!(out.on_stderr(), expected);
     }
 }
@@ -292,7 +292,7 @@ fn notes_are_for_v_and_long_waits_are_told() {
     let mut human = Human::new(PLAIN);
     let mut out = Output::default();
     human.note("hidden", &mut out);
-    human.event(None, &samples::launched(), Moment { elapsed: Duration::ZERO, ..samples::now() }, &mut out);
+    human.event(&Of::default(), &samples::launched(), Moment { elapsed: Duration::ZERO, ..samples::now() }, &mut out);
     let before = out.on_stderr();
     human.tick(Moment { elapsed: Duration::from_secs(31), ..samples::now() }, &|| 80, &mut out);
     assert_eq!(out.on_stderr(), format!("{before}      Status still waiting for ECS after 31s\n"));

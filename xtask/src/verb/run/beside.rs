@@ -6,7 +6,7 @@ use crate::error::{Error, Result, exit};
 use crate::exclusive::once::Same;
 use crate::exclusive::{EXCLUSIVE, Place as ExclusivePlace};
 use crate::follow::words as words_of_duration;
-use crate::model::{EcsTask, Ending, Outcome, PlannedImage, ResolvedTask, Settings, Sourced};
+use crate::model::{EcsTask, Ending, Outcome, PlannedImage, ResolvedTask, Settings, Shards, Sourced};
 use crate::ours::{self, Kin, Starting};
 use crate::plan;
 use crate::resolve::Place;
@@ -22,6 +22,9 @@ impl Run<'_> {
     /// What was seen before anything is built. `Some`: how somebody else's ECS task ended, which was followed instead of starting another
     /// one, or that it is in the way.
     pub(super) async fn joined(&self, there: &OnEcs, signals: &mut Signals) -> Result<Option<Ending>> {
+        if there.plan.shards.as_ref().is_some_and(Shards::is_many) {
+            return self.shards_beside(there).map(|()| None);
+        }
         let Some(look) = &there.look else { return self.beside(there, signals).await };
         let Some(wish) = wish_of_plan(there) else { return Ok(None) };
         match exclusive::early(&there.aws, &wish, look)? {
@@ -83,7 +86,7 @@ impl Run<'_> {
     }
 
     /// What this run is going to start, to be compared with what there is.
-    fn starting<'b>(&'b self, there: &'b OnEcs) -> Starting<'b> {
+    pub(super) fn starting<'b>(&'b self, there: &'b OnEcs) -> Starting<'b> {
         Starting {
             run_id: &self.run_id,
             caller: &there.facts.identity.arn,
@@ -93,7 +96,7 @@ impl Run<'_> {
     }
 
     /// The same id for other work: following it would tell the other one's end as this one's, and `stop --run` would stop both.
-    fn namesake(&self, task: &ResolvedTask, what: &str) -> Error {
+    pub(super) fn namesake(&self, task: &ResolvedTask, what: &str) -> Error {
         let (id, environment) = (&self.run_id, &task.environment.value);
         Error::refused(format!("not started in `{environment}`: the run id {id} is taken: {what}"))
             .hint("give this run another id: --run-id")
@@ -128,7 +131,7 @@ impl Run<'_> {
         let (found, is_done) = match settled {
             Settled::Held(found) => (found, false),
             Settled::Suffices(found) => (found, true),
-            Settled::Running(_) => return Ok(None),
+            Settled::Running(_) | Settled::NoRoom(_) => return Ok(None),
         };
         let is_same = is_done || (self.flags.once && wish.is_some_and(|it| it.is_same(found)));
         let state = match (is_done, is_same) {
@@ -197,7 +200,7 @@ fn place(there: &OnEcs, name: &str) -> ExclusivePlace {
 }
 
 /// An ECS task that somebody started, in a sentence that says what ECS cannot tell. `state`: what it does or did.
-fn described(found: &EcsTask, of: &ResolvedTask, state: &str) -> String {
+pub(super) fn described(found: &EcsTask, of: &ResolvedTask, state: &str) -> String {
     let (task, name) = (found, &of.task);
     let now = logs::now();
     let by = ours::run_by(task).map(ours::caller).unwrap_or("somebody");

@@ -55,8 +55,9 @@ impl Run<'_> {
             cluster: there.cluster(),
             stop_run: &stop_run,
             single: wish.clone().zip(look.clone()),
+            many: None,
         };
-        match launch::launch(aws, &self.cx.ui, order, signals).await? {
+        match Box::pin(launch::launch(aws, &self.cx.ui, order, signals)).await? {
             Settled::Running(running) => self.follow_own(there, ready, &running, signals).await,
             settled => {
                 let ending = self.not_started(there, wish.as_ref(), &settled, signals).await?;
@@ -111,6 +112,7 @@ impl Run<'_> {
             on_interrupt: plan.on_interrupt,
             launched_here: true,
             attended: ui.can_ask(),
+            of_many: false,
         };
         let finish = follow::follow(aws, ui, there.cluster(), target, &plan.logs, signals, running.signal).await;
         conclude(&mut ending, &finish, &plan.container, &by_hand);
@@ -118,14 +120,14 @@ impl Run<'_> {
     }
 
     /// What the last event says in any case.
-    fn begun(&self, ready: &Ready, arn: String) -> Ending {
+    pub(super) fn begun(&self, ready: &Ready, arn: impl Into<Option<String>>) -> Ending {
         let Ready { image, definition } = ready;
         Ending {
             outcome: Outcome::Unknown,
             // Until the end is known: what is not concluded has not succeeded.
             exit_code: exit::FAILED,
             run_id: self.run_id.clone(),
-            task_arn: Some(arn),
+            task_arn: arn.into(),
             task_definition: Some(definition.arn.clone()),
             image: Some(definition.image.clone()),
             timings: Timings { build: image.build_seconds, push: image.push_seconds, ..Timings::default() },

@@ -44,7 +44,10 @@ impl Run<'_> {
             outcome: Outcome::AlreadyRunning,
             exit_code: exit::FAILED,
             run_id: self.run_id.clone(),
-            explanation: Some(format!("`{}` runs already in `{}`: {}", task.task, task.environment.value, holder.words)),
+            explanation: Some(format!(
+                "`{}` runs already in `{}`: {}",
+                task.task, task.environment.value, holder.words
+            )),
             hint: Some(holder.hint.clone()),
             ..Ending::default()
         }

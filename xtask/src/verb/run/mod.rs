@@ -6,6 +6,7 @@ mod confirm;
 mod ecs;
 mod local;
 mod prepare;
+mod shards;
 
 use tokio::time::Instant;
 
@@ -87,7 +88,10 @@ impl Run<'_> {
             Prepared::Machine(task) => self.on_this_machine(task, signals).await,
             Prepared::Ecs(there) => {
                 let ready = Box::pin(self.publish(there, signals)).await?;
-                Box::pin(self.run_once(there, &ready, signals)).await
+                match &there.plan.shards {
+                    Some(shards) if shards.is_many() => Box::pin(self.run_shards(there, shards, &ready, signals)).await,
+                    _ => Box::pin(self.run_once(there, &ready, signals)).await,
+                }
             }
         }
     }

@@ -112,6 +112,16 @@ impl Run<'_> {
                 .hint("leave --detach out, or run a task that is not interactive")
                 .refused());
         }
+        if self.flags.detach
+            && let Some(shards) = task.shards.as_ref().filter(|it| (it.parallel as usize) < it.chosen.len())
+        {
+            let message = format!("--detach leaves nobody to start more than the first {} shards", shards.parallel);
+            let span = task.settings.parallel.as_ref().and_then(Sourced::span);
+            return Err(Problem::new(message)
+                .at(span)
+                .hint("leave --detach out, or choose no more than that: --shard")
+                .refused());
+        }
         if self.flags.plugin && !(task.interactive && task.runner.value == Runner::Ecs) {
             let message = format!("--plugin is for interactive tasks on ECS, and `{}` is none here", task.task);
             return Err(Problem::new(message).at(task.task_span).hint("leave it out").refused());

@@ -261,6 +261,12 @@ fn never_is_told_from_not_yet() {
         |it| it,
         "an interactive task needs `sleep` and `sh` in its image",
     );
+    // Its `sleep` is no sleep: that is neither max-lifetime nor the command's success.
+    for code in [0, 3] {
+        let ends = Life::prints(["usage: sleep"]).runs(300).exits(code);
+        let said = format!("with exit code {code}, instead of waiting");
+        never(ends, |it| it, &said);
+    }
 }
 
 #[test]

@@ -3,8 +3,10 @@
 
 use std::ops::{Bound, RangeBounds};
 
+use serde_json::json;
+
 use super::life::Millis;
-use super::wire::{Refusal, Service};
+use super::wire::{Refusal, Request, Service};
 
 /// One thing that goes wrong.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +25,10 @@ pub enum Fault {
     ExpiredToken,
     /// The same of these ones only, by their access key.
     ExpiredKey(&'static str),
+    /// GetLogEvents answers with an empty page that is not the end. In front of another's AWS only: see [`super::behind`].
+    EmptyPage,
+    /// DescribeTasks knows none of them.
+    Missing,
     /// HTTP 400 with this code and message.
     Refuse(&'static str, &'static str),
     /// It happens, and the answer takes so long, on the fake's clock.
@@ -44,6 +50,21 @@ impl Fault {
     pub fn acts(&self) -> bool {
         use Fault::{DropAfter, HalfBody, NeverAnswerAfter, ServerErrorAfter, Slow};
         matches!(self, ServerErrorAfter | Slow(_) | DropAfter | HalfBody | NeverAnswerAfter)
+    }
+
+    /// The answer of a call that has no effect and is answered all the same.
+    pub fn answer(&self, request: &Request) -> Option<String> {
+        match self {
+            Fault::EmptyPage => {
+                let token = super::behind::after_an_empty_page(request.str("nextToken"));
+                Some(json!({ "events": [], "nextForwardToken": token, "nextBackwardToken": "b/" }).to_string())
+            }
+            Fault::Missing => {
+                let failures = request.strings("tasks").into_iter().map(|it| json!({ "arn": it, "reason": "MISSING" }));
+                Some(json!({ "tasks": [], "failures": failures.collect::<Vec<_>>() }).to_string())
+            }
+            _ => None,
+        }
     }
 
     /// The refusal that is sent instead of an answer, in the words of the service.

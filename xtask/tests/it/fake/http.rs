@@ -26,10 +26,21 @@ impl Door {
         let open = Arc::new(AtomicUsize::new(0));
         let closing = Arc::new(AtomicBool::new(false));
         let door = Door { port, open: Arc::clone(&open), closing: Arc::clone(&closing) };
+        let _ = core.port.set(port);
         std::thread::spawn(move || {
-            for stream in listener.incoming() {
+            let mut listener = listener;
+            loop {
+                let stream = listener.accept().map(|it| it.0);
                 if closing.load(Ordering::SeqCst) {
                     return;
+                }
+                if core.refuses.load(Ordering::SeqCst) {
+                    drop((stream, listener));
+                    while core.refuses.load(Ordering::SeqCst) {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is still ours");
+                    continue;
                 }
                 let Ok(stream) = stream else { continue };
                 let (core, open, closing) = (Arc::clone(&core), Arc::clone(&open), Arc::clone(&closing));
@@ -74,6 +85,10 @@ fn serve(core: &Core, stream: &TcpStream, closing: &AtomicBool) -> io::Result<()
         }
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         let request = match read(&mut reader)? {
+            _ if core.refuses.load(Ordering::SeqCst) => {
+                core.n_faults.fetch_add(1, Ordering::SeqCst);
+                return Ok(());
+            }
             Ok(request) => request,
             Err(problem) => {
                 core.problem(problem.clone());

@@ -36,7 +36,7 @@ struct Door(Arc<Core>);
 impl Fake {
     /// An account with nothing in it, for a client in the same process: time is tokio's.
     pub fn in_memory() -> Fake {
-        Fake { core: Fake::closed(1.0), door: None }
+        Fake { core: Fake::closed(1.0, None), door: None }
     }
 
     /// The library's clients of this fake. Needs no runtime.

@@ -24,6 +24,7 @@
 //! - **What is sent is checked**: a member that AWS would silently ignore, an operation without a script or an unsigned call fails
 //!   the test that owns the fake, with the request; what ECS refuses is refused.
 
+pub mod behind;
 pub mod clock;
 pub mod definitions;
 pub mod ecr;
@@ -47,7 +48,8 @@ pub mod wire;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -57,6 +59,7 @@ pub use hooks::Moment;
 pub use life::{ContainerLife, Life, Millis, OnSigterm};
 pub use record::Record;
 
+use behind::Behind;
 use clock::Clock;
 use faults::Faults;
 use hooks::{Hook, Point};
@@ -111,6 +114,13 @@ pub struct Core {
     clock: Clock,
     inner: Mutex<Inner>,
     hooks: Mutex<Vec<Hook>>,
+    /// Whether connections are refused, those that are open included.
+    refuses: AtomicBool,
+    /// Of the door.
+    port: OnceLock<u16>,
+    n_faults: AtomicUsize,
+    /// Who answers instead of [`handle`].
+    behind: Option<Behind>,
 }
 
 /// A request under way.
@@ -155,6 +165,7 @@ impl Core {
         let fault = inner.faults.pick(&request.operation, index, nth, now);
         let is_by = |key: &str| request.header("authorization").is_some_and(|it| it.contains(key));
         let fault = fault.filter(|it| !matches!(it, Fault::ExpiredKey(key) if !is_by(key)));
+        self.n_faults.fetch_add(usize::from(fault.is_some()), Ordering::SeqCst);
         if inner.keeps_records {
             inner.records.push(Record {
                 index,
@@ -176,27 +187,36 @@ impl Core {
     /// Its effect, if it has one, and what the door does then.
     pub fn act(&self, exchange: &Exchange) -> Act {
         let now = self.clock.now();
-        let inner = &mut *self.lock();
         let request = &exchange.request;
-        read_pushes(inner, now);
-        let expired = memory::is_expired(request, &inner.state.keys, now).then_some(Fault::ExpiredToken);
-        let fault = expired.as_ref().or(exchange.fault.as_ref());
-        let refusal = fault.and_then(|it| it.refusal(request.service, &request.operation, &inner.state.caller_arn()));
-        let acts = fault.is_none_or(Fault::acts);
-        let answer = if acts {
-            let reply = handle(&mut inner.state, request, now).unwrap_or_else(|problem| {
-                inner.state.problems.push(problem.clone());
-                Err(Refusal::new("UnknownOperationException", problem))
-            });
-            wire::answer(request.service, reply)
-        } else {
-            wire::answer(request.service, Ok(String::new()))
+        let (expired, caller) = {
+            let state = &self.lock().state;
+            (memory::is_expired(request, &state.keys, now).then_some(Fault::ExpiredToken), state.caller_arn())
         };
+        let fault = expired.as_ref().or(exchange.fault.as_ref());
+        let acts = fault.is_none_or(Fault::acts);
+        let answer = match &self.behind {
+            _ if !acts => {
+                let body = fault.and_then(|it| it.answer(request)).unwrap_or_default();
+                wire::answer(request.service, Ok(body))
+            }
+            // Others' answers take their time: nobody waits for them with the lock held.
+            Some(behind) => behind.ask(request),
+            None => {
+                let inner = &mut *self.lock();
+                read_pushes(inner, now);
+                let reply = handle(&mut inner.state, request, now).unwrap_or_else(|problem| {
+                    inner.state.problems.push(problem.clone());
+                    Err(Refusal::new("UnknownOperationException", problem))
+                });
+                wire::answer(request.service, reply)
+            }
+        };
+        let refusal = fault.and_then(|it| it.refusal(request.service, &request.operation, &caller));
         if let Some(refusal) = refusal {
             return Act::Answer(refusal.answer(request.service));
         }
         match fault {
-            None | Some(Fault::Slow(_)) => Act::Answer(answer),
+            None | Some(Fault::Slow(_) | Fault::EmptyPage | Fault::Missing) => Act::Answer(answer),
             Some(Fault::HalfBody) => Act::Half(answer),
             Some(Fault::NeverAnswer | Fault::NeverAnswerAfter) => Act::Silence,
             Some(_) => Act::Close,
@@ -233,6 +253,32 @@ impl Core {
         for hook in due {
             (hook.run)();
         }
+    }
+
+    /// From now on connections are refused, for so long in real time.
+    pub fn refuse_for(self: &Arc<Core>, span: Duration) {
+        self.refuses.store(true, Ordering::SeqCst);
+        // Wakes the thread that accepts.
+        let _ = self.port.get().map(|it| std::net::TcpStream::connect(("127.0.0.1", *it)));
+        let core = Arc::clone(self);
+        std::thread::spawn(move || {
+            std::thread::sleep(span);
+            core.refuses.store(false, Ordering::SeqCst);
+        });
+    }
+
+    /// Another run starts its ECS task now: the same as the newest RunTask asks for, but for who started it.
+    pub fn run_beside(&self, started_by: &str) {
+        let now = self.clock.now();
+        let inner = &mut *self.lock();
+        let asked = inner.records.iter().rfind(|it| it.request.operation == "RunTask").expect("RunTask was called");
+        let mut body = asked.request.body.clone();
+        body["startedBy"] = started_by.into();
+        let reference = asked.request.str("taskDefinition").unwrap_or_default();
+        let definition = definitions::find(&inner.state, reference).expect("it is registered").clone();
+        let cluster = inner.state.cluster(body["cluster"].as_str()).expect("there is a cluster").name.clone();
+        let task = run_task::start(&mut inner.state, &cluster, &definition, &body, now);
+        inner.state.tasks.push(task);
     }
 
     /// Lets a span of the fake's clock pass.
@@ -320,14 +366,25 @@ impl Fake {
         Fake::with_speed(0.0)
     }
 
-    /// The same, the clock so much faster than real time.
-    pub fn with_speed(speed: f64) -> Fake {
-        let core = Fake::closed(speed);
+    /// In front of another's AWS, which answers instead, in real time; only the faults are the fake's.
+    pub fn before(url: &str) -> Fake {
+        let core = Fake::closed(1.0, Some(Behind::new(url)));
         let door = Some(http::Door::open(Arc::clone(&core)));
         Fake { core, door }
     }
 
-    fn closed(speed: f64) -> Arc<Core> {
+    /// The same, the clock so much faster than real time.
+    pub fn with_speed(speed: f64) -> Fake {
+        Fake::made(speed, None)
+    }
+
+    fn made(speed: f64, behind: Option<Behind>) -> Fake {
+        let core = Fake::closed(speed, behind);
+        let door = Some(http::Door::open(Arc::clone(&core)));
+        Fake { core, door }
+    }
+
+    fn closed(speed: f64, behind: Option<Behind>) -> Arc<Core> {
         let state = State {
             account: ACCOUNT.to_owned(),
             region: REGION.to_owned(),
@@ -342,7 +399,7 @@ impl Fake {
             next_lives: std::collections::VecDeque::new(),
             life: Life::new(),
             shard_lives: HashMap::new(),
-            capacity: None,
+            room: None,
             next_failures: std::collections::VecDeque::new(),
             missing_first: 0,
             list_lag: 0,
@@ -366,7 +423,15 @@ impl Fake {
             pushes_read: 0,
             date_is_fake: false,
         };
-        Arc::new(Core { clock: Clock::new(speed), inner: Mutex::new(inner), hooks: Mutex::new(Vec::new()) })
+        Arc::new(Core {
+            clock: Clock::new(speed),
+            inner: Mutex::new(inner),
+            hooks: Mutex::new(Vec::new()),
+            refuses: AtomicBool::new(false),
+            port: OnceLock::new(),
+            n_faults: AtomicUsize::new(0),
+            behind,
+        })
     }
 
     fn change(self, change: impl FnOnce(&mut Inner, Millis)) -> Fake {
@@ -477,11 +542,6 @@ impl Fake {
         self.change(|inner, _| drop(inner.state.shard_lives.insert(shard, life)))
     }
 
-    /// Fargate has room for so many ECS tasks at a time; of one more RunTask says that there is none at present.
-    pub fn capacity(self, most: usize) -> Fake {
-        self.change(|inner, _| inner.state.capacity = Some(most))
-    }
-
     /// Sessions of ECS Exec go there.
     pub fn exec(self, gateway: &crate::gateway::Gateway) -> Fake {
         self.change(|inner, _| inner.state.gateway = Some(gateway.shared()))
@@ -496,6 +556,11 @@ impl Fake {
     pub fn run_task_fails(self, reasons: &[&str]) -> Fake {
         let failures = reasons.iter().map(|it| ((*it).to_owned(), None)).collect();
         self.change(|inner, _| inner.state.next_failures.push_back(failures))
+    }
+
+    /// RunTask answers 200 with this failure while so many ECS tasks are not STOPPED.
+    pub fn room_for(self, most: usize, reason: &str) -> Fake {
+        self.change(|inner, _| inner.state.room = Some((most, reason.to_owned())))
     }
 
     /// DescribeTasks says MISSING so often of every new ECS task.
@@ -648,6 +713,16 @@ impl Fake {
         Arc::clone(&self.core)
     }
 
+    /// The ARNs of what RunTask started in the AWS behind.
+    pub fn started_behind(&self) -> Vec<String> {
+        self.core.behind.as_ref().map(Behind::started).unwrap_or_default()
+    }
+
+    /// How many requests met a fault.
+    pub fn n_faults(&self) -> usize {
+        self.core.n_faults.load(Ordering::SeqCst)
+    }
+
     /// Every request, in the order of arrival.
     pub fn records(&self) -> Vec<Record> {
         self.core.lock().records.clone()
@@ -720,6 +795,11 @@ impl Fake {
     /// The ARNs of the ECS tasks that run (or will), and that nobody has stopped.
     pub fn alive(&self) -> Vec<String> {
         self.started().into_iter().filter(|it| it.desired == "RUNNING").map(|it| it.arn).collect()
+    }
+
+    /// When ECS took each StopTask.
+    pub fn stops(&self) -> Vec<Millis> {
+        self.core.lock().state.tasks.iter().filter_map(|it| it.stop.as_ref().map(|it| it.at)).collect()
     }
 
     /// The revisions of a family, as they are described.

@@ -1,5 +1,10 @@
 //! Numbers that look random and are the same for the same seed (SplitMix64).
 
+/// How many rounds to make of what can be made without end: so many; five times as many where XTASK_TEST_FULL asks for it.
+pub fn rounds(usual: u64) -> u64 {
+    if std::env::var("XTASK_TEST_FULL").as_deref() == Ok("1") { usual * 5 } else { usual }
+}
+
 /// A row of numbers.
 #[derive(Debug, Clone)]
 pub struct Random(u64);

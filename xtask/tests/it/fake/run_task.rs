@@ -11,8 +11,6 @@ use super::tasks;
 use super::wire::{Refusal, Reply, Request};
 
 const HOUR: Millis = 3_600_000;
-const NO_CAPACITY: &str =
-    "Capacity is unavailable at this time. Please try again later or in a different availability zone";
 
 /// RunTask. An ECS task comes of it at most once for a token.
 pub fn run(state: &mut State, request: &Request, now: Millis) -> Reply {
@@ -62,12 +60,7 @@ pub fn run(state: &mut State, request: &Request, now: Millis) -> Reply {
         return Ok(json!({ "tasks": known, "failures": used.failures }).to_string());
     }
     let (mut arns, mut documents, mut failures) = (Vec::new(), Vec::new(), json!([]));
-    let no_room = state.capacity.is_some_and(|most| {
-        let alive = state.tasks.iter().filter(|it| it.service.is_none() && !tasks::timeline_of(it).is_stopped(now));
-        alive.count() >= most
-    });
-    let no_room = no_room.then(|| vec![(NO_CAPACITY.to_owned(), None)]);
-    match state.next_failures.pop_front().or(no_room) {
+    match state.next_failures.pop_front().or_else(|| no_room(state, now)) {
         Some(reasons) => {
             let instance =
                 format!("arn:aws:ecs:{}:{}:container-instance/{}", state.region, state.account, cluster.name);
@@ -95,6 +88,13 @@ pub fn run(state: &mut State, request: &Request, now: Millis) -> Reply {
     }
     state.tokens.insert(key, TokenUse { at: now, request: without_token, arns, failures: failures.clone() });
     Ok(json!({ "tasks": documents, "failures": failures }).to_string())
+}
+
+fn no_room(state: &State, now: Millis) -> Option<Vec<(String, Option<String>)>> {
+    let (most, reason) = state.room.as_ref()?;
+    let made = state.tasks.iter().filter(|it| it.service.is_none());
+    let alive = made.filter(|it| !tasks::timeline_of(it).is_stopped(now)).count();
+    (alive >= *most).then(|| vec![(reason.clone(), None)])
 }
 
 /// A token lives for 24 hours, or for an hour after its ECS tasks have stopped where that is sooner.

@@ -77,6 +77,7 @@ fn registration() -> Vec<Row> {
     vec![
         row("RegisterTaskDefinition: a burst of throttling", |it| it.fault("RegisterTaskDefinition", 1..=6, Throttle), 0, 1, Whole, Gone, ""),
         row("RegisterTaskDefinition: minutes of throttling", |it| it.fault("RegisterTaskDefinition", .., Throttle), 125, 0, Nothing, Gone, "no ECS task was started"),
+        row("the newest revision is another one", |it| it.task_definition(older()), 0, 1, Whole, Gone, ""),
         row("RegisterTaskDefinition: others register, too", |it| it.fault("RegisterTaskDefinition", 1..=2, Refuse("ClientException", "Too many concurrent attempts to create a new revision of the specified family.")), 0, 1, Whole, Gone, ""),
         row("RegisterTaskDefinition: the answer is lost", |it| it.fault("RegisterTaskDefinition", 1, DropAfter), 0, 1, Whole, Gone, ""),
         row("RegisterTaskDefinition: not allowed", |it| it.fault("RegisterTaskDefinition", .., AccessDenied), 125, 0, Nothing, Gone, "no ECS task was started"),
@@ -89,6 +90,7 @@ fn launches() -> Vec<Row> {
         row("RunTask: a burst of throttling", |it| it.fault("RunTask", 1..=3, Throttle), 0, 1, Whole, Gone, RESET),
         row("RunTask: minutes of throttling", |it| it.fault("RunTask", .., Throttle), 125, 0, Nothing, Gone, "no ECS task was started"),
         row("RunTask: minutes of HTTP 500", |it| it.fault("RunTask", .., ServerError), 125, 0, Nothing, Gone, "RunTask was sent and not answered"),
+        row("RunTask: minutes of HTTP 500, while another run starts its own", |it| { let core = it.core(); it.at_call("RunTask", 2, Moment::Arrived, move || core.run_beside("xtask/db-migrate/another")); it.fault("RunTask", .., ServerError) }, 125, 1, Nothing, Gone, "ECS lists no ECS task of this run"),
         row("RunTask: the connection is reset before the effect", |it| it.fault("RunTask", 1, DropBefore), 0, 1, Whole, Gone, RESET),
         row("RunTask: the answer is lost", |it| it.fault("RunTask", 1, DropAfter), 0, 1, Whole, Gone, RESET),
         row("RunTask: HTTP 500 after the effect", |it| it.fault("RunTask", 1, ServerErrorAfter), 0, 1, Whole, Gone, RESET),
@@ -136,6 +138,7 @@ fn following() -> Vec<Row> {
         row("it runs longer than its timeout", |it| it.task_life(usual().runs(200_000)), 124, 1, Part, Gone, "the timeout of 50s has passed").tasks(|it| it.replace("image = \"app\"", "image = \"app\"\ntimeout = \"50s\"")),
         row("DescribeTasks: not allowed any more", |it| it.fault("DescribeTasks", 4.., AccessDenied), 125, 1, Cut, Runs, "ecs:DescribeTasks").life(|| usual().runs(300_000)),
         row("every call: the network is gone for minutes", |it| it.fault("DescribeTasks", 5..=17, DropBefore).fault("GetLogEvents", 3..=15, DropBefore), 0, 1, Whole, Gone, "the output can be read again"),
+        row("every call: connection refused for a while", |it| { let core = it.core(); it.at_call("DescribeTasks", 5, Moment::Answered, move || core.refuse_for(std::time::Duration::from_millis(2_500))); it }, 0, 1, Whole, Gone, "ECS tells the ECS task's status again").life(|| usual().runs(100_000)),
     ]
 }
 
@@ -157,7 +160,7 @@ fn output() -> Vec<Row> {
         row("the log stream is never created", |it| it.task_life(usual().no_stream()), 0, 1, Cut, Gone, "The specified log stream does not exist"),
         row("the log stream is late", |it| it.task_life(usual().stream_missing(6)), 0, 1, Whole, Gone, ""),
         row("empty pages in the middle", |it| it.log_pages(7, 2, 3), 0, 1, Whole, Gone, ""),
-        row("many empty pages in the middle", |it| it.log_pages(7, 2, 60), 0, 1, Whole, Gone, ""),
+        row("many empty pages in the middle", |it| it.log_pages(7, 2, 30), 0, 1, Whole, Gone, "").slowly(),
         row("all events of one millisecond", |it| it.task_life(usual().same_millisecond()), 0, 1, Whole, Gone, ""),
         row("the last lines are late", |it| it.task_life(usual().stops_at_once().last_lines_late(3, 2_500)), 0, 1, Whole, Gone, "").slowly().life(|| usual().stops_at_once()),
         row("the last lines are late after a long silence", |it| it.task_life(usual().runs(80_000).stops_at_once().last_lines_late(1, 2_500)), 0, 1, Whole, Gone, "").slowly().life(|| usual().runs(80_000).stops_at_once()),
@@ -201,11 +204,12 @@ fn stops() -> Vec<Row> {
     let act = Act::Signal(Signal::INT);
     vec![
         row("StopTask: throttled", |it| it.fault("StopTask", 1..=3, Throttle), 130, 1, Part, Gone, "cannot stop the ECS task").life(forever).when(act),
-        row("StopTask: minutes of throttling", |it| it.fault("StopTask", 1..=9, Throttle), 130, 1, Part, Gone, "cannot stop the ECS task").life(forever).when(act),
+        row("StopTask: minutes of throttling", |it| it.fault("StopTask", 1..=12, Throttle), 130, 1, Part, Gone, "cannot stop the ECS task").life(forever).when(act),
         row("StopTask: the connection is reset before the effect", |it| it.fault("StopTask", 1..=2, DropBefore), 130, 1, Part, Gone, "cannot stop the ECS task").life(forever).when(act),
         row("StopTask: HTTP 500 after the effect", |it| it.fault("StopTask", 1, ServerErrorAfter), 130, 1, Part, Gone, "").life(forever).when(act),
+        row("StopTask: the credentials expire and are renewed", |it| it.fault("StopTask", 1..=3, ExpiredToken), 130, 1, Part, Gone, "cannot stop the ECS task: ExpiredTokenException").life(forever).when(act),
         row("StopTask: not allowed for a moment", |it| it.fault("StopTask", 1..=3, AccessDenied), 130, 1, Part, Gone, "ecs:StopTask").life(forever).when(act),
-        row("StopTask: never accepted, and the user interrupts again", |it| it.fault("StopTask", .., Throttle), 130, 1, Unread, Runs, "StopTask failed, the ECS task may run on").life(forever).when(Act::Twice(Signal::INT)),
+        row("StopTask: never accepted, and the user interrupts again", |it| it.fault("StopTask", .., Throttle), 130, 1, Unread, Runs, "StopTask failed, the ECS task may run on: ThrottlingException").life(forever).when(Act::Twice(Signal::INT)),
         row("StopTask: the stop takes two minutes", |it| it.task_life(forever().on_sigterm(OnSigterm::Exits(0, 500)).takes_to_stop(120_000)), 130, 1, Part, Gone, "").life(forever).when(act),
         row("StopTask: the answer is lost", |it| it.fault("StopTask", 1, DropAfter), 130, 1, Part, Gone, "").life(forever).when(act),
         row("StopTask: no answer, once", |it| it.fault("StopTask", 1, NeverAnswer), 130, 1, Part, Gone, "").slowly().life(forever).when(act),
@@ -262,5 +266,17 @@ fn no_prefix() -> serde_json::Value {
     options.as_object_mut().unwrap().remove("awslogs-stream-prefix");
     // Fargate refuses it without one, instances do not.
     definition["requiresCompatibilities"] = serde_json::json!(["EC2"]);
+    definition
+}
+
+/// A revision of ours, made from something else.
+fn older() -> serde_json::Value {
+    let mut definition = with_proxy();
+    definition["family"] = "xtask-staging-db-migrate".into();
+    definition["tags"] = serde_json::json!([{ "key": "xtask", "value": "1" }]);
+    definition["containerDefinitions"].as_array_mut().unwrap().truncate(1);
+    definition["containerDefinitions"][0]["dockerLabels"] =
+        serde_json::json!({ "xtask.definition": "of something else" });
+    definition["containerDefinitions"][0]["logConfiguration"]["options"]["awslogs-group"] = "/ecs/old".into();
     definition
 }

@@ -72,6 +72,9 @@ impl Drop for Folder {
     }
 }
 
+/// What turns one of the broken guards on, in the build of tests/mutants/run.py: the one variable of the tests' own that the binary gets.
+pub const MUTANT: &str = "XTASK_MUTANT";
+
 /// A world for the binary.
 #[derive(Debug)]
 pub struct Test {
@@ -102,10 +105,11 @@ impl Test {
         }
         let path = |name: &str| folder.path().join(name).display().to_string();
         let env = [("HOME", path("home")), ("TMPDIR", path("tmp")), ("PATH", path("bin")), ("TZ", "UTC".to_owned())];
+        let mutant = std::env::var(MUTANT).ok().map(|it| (MUTANT, it));
         let redactions = Redactions::new(folder.path());
         Test {
             program: PathBuf::from(env!("CARGO_BIN_EXE_xtask")),
-            env: env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            env: env.into_iter().chain(mutant).map(|(name, value)| (name.to_owned(), value)).collect(),
             redactions,
             secrets: Vec::new(),
             fakes: Vec::new(),

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 use xshell::{Shell, cmd};
 
-use super::{Cause, Lock, Run, check, judge, launch, machine, not_started, output, place, variables};
+use super::{Cause, Lock, Run, check, judge, launch, machine, not_started, output, place, stopping, variables};
 use crate::cx::Cx;
 use crate::error::{Error, Result, exit};
 use crate::event::Event;
@@ -420,6 +420,7 @@ async fn follow(
         };
         tokio::join!(stdout, stderr);
     }));
+    // The container does not pause with us, so its time goes on.
     let mut next_step = task.timeout.as_ref().map(|it| tokio::time::Instant::now() + it.value);
     let mut step = Step::Running;
     let mut stopper: Option<Process> = None;
@@ -442,6 +443,9 @@ async fn follow(
                 // With the container over, its output is only on the way to somebody who reads slowly or not at all.
                 if attachment.is_some() {
                     break;
+                }
+                if step == Step::Running {
+                    stopping(cx, signal, "container");
                 }
                 further = true;
             }

@@ -2,6 +2,8 @@
 //! that last hours, or that start a thousand ECS tasks. What the binary itself does (streams, signals, the environment) is left to the
 //! harness.
 
+pub mod fleet;
+
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 

@@ -1,0 +1,338 @@
+//! A task with `shards`, through the built binary and the fake AWS: many ECS tasks, their output, their end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::ecs::{TASKS, account, project};
+use crate::fake::{Fake, Fault, Life, Moment, OnSigterm, Started};
+use crate::harness::{Ran, Signal, Test};
+
+/// The team's tasks.toml with a task of so many shards, more than 4 at a time.
+fn with_shards(fake: &Fake, shards: u32, parallel: u32) -> Test {
+    let task = format!(
+        "\n[tasks.backfill]\nimage = \"deployed\"\ncommand = [\"bin/backfill\"]\nshards = {shards}\nparallel = {parallel}\n"
+    );
+    project(fake).tasks(&format!("{TASKS}{task}"))
+}
+
+fn variable(started: &Started, name: &str) -> String {
+    let variables =
+        started.request["overrides"]["containerOverrides"][0]["environment"].as_array().expect("there are some");
+    let found = variables.iter().find(|it| it["name"] == name).unwrap_or_else(|| panic!("no {name} in {variables:?}"));
+    found["value"].as_str().expect("a text").to_owned()
+}
+
+fn shard(started: &Started) -> u32 {
+    variable(started, "XTASK_SHARD").parse().expect("a number")
+}
+
+fn shards(fake: &Fake) -> Vec<u32> {
+    fake.started().iter().map(shard).collect()
+}
+
+/// The output's lines, sorted: shards write when they like.
+fn lines(ran: &Ran) -> Vec<String> {
+    let mut lines: Vec<String> = ran.stdout_text().lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+fn last(ran: &Ran) -> Value {
+    ran.events().pop().expect("there are events")
+}
+
+/// Every shard once, whatever went wrong.
+fn each_once(fake: &Fake, expected: std::ops::Range<u32>) {
+    let mut started = shards(fake);
+    started.sort_unstable();
+    assert_eq!(started, expected.collect::<Vec<_>>(), "{}", fake.story());
+}
+
+#[test]
+fn each_shard_is_an_ecs_task_and_its_lines_have_its_number() {
+    let fake = account().task_life(Life::prints(["one", "two"]));
+    let test = with_shards(&fake, 3, 3);
+    let ran = test.run("run backfill -e staging").code(0);
+    assert_eq!(lines(&ran), ["[0/3] one", "[0/3] two", "[1/3] one", "[1/3] two", "[2/3] one", "[2/3] two"]);
+    each_once(&fake, 0..3);
+    assert!(fake.started().iter().all(|it| variable(it, "XTASK_SHARDS") == "3"));
+    let tokens: BTreeSet<String> =
+        fake.sent("RunTask").iter().map(|it| it["clientToken"].as_str().unwrap_or_default().to_owned()).collect();
+    assert_eq!(tokens.len(), 3);
+    let text = ran.stderr_text();
+    for expected in [
+        "Launched [2/3] arn:aws:ecs:eu-west-1:111122223333:task/staging/[id]\n",
+        "Finished [1/3] succeeded",
+        "    Finished backfill in staging: succeeded",
+        "of 3 shards: 3 succeeded\n",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+}
+
+#[test]
+fn events_carry_the_shard_and_the_last_one_all_of_them() {
+    let fake = account().task_life(Life::prints(["one"])).next_life(Life::prints(["one"]).exits(7));
+    let test = with_shards(&fake, 3, 1);
+    let ran = test.run("run backfill -e staging --format json --keep-going").code(7);
+    let events = ran.events();
+    for kind in ["launched", "status", "log", "finished"] {
+        let of_shards: BTreeSet<Option<u64>> =
+            events.iter().filter(|it| it["event"] == kind).map(|it| it["shard"].as_u64()).collect();
+        let expected = [Some(0), Some(1), Some(2)].into_iter().chain((kind == "finished").then_some(None));
+        assert_eq!(of_shards, expected.collect(), "{kind}\n{}", ran.all());
+    }
+    let last = last(&ran);
+    assert_eq!((last["outcome"].as_str(), last["exit_code"].as_u64()), (Some("failed"), Some(7)));
+    let arn = fake.started()[0].arn.clone();
+    assert_eq!(
+        last["shards"],
+        json!({
+            "of": 3,
+            "outcomes": { "failed": 1, "succeeded": 2 },
+            "failed": [{ "shard": 0, "outcome": "failed", "exit_code": 7, "task_arn": arn }],
+            "not_run": [],
+        })
+    );
+    let counts = events.iter().rfind(|it| it["event"] == "shards").expect("counts are told");
+    assert_eq!((counts["succeeded"].as_u64(), counts["failed"].as_u64()), (Some(2), Some(1)));
+}
+
+#[test]
+fn no_more_than_parallel_are_alive() {
+    let fake = Arc::new(account().task_life(Life::counts_to(2)));
+    let test = with_shards(&fake, 6, 2);
+    let most = Arc::new(AtomicUsize::new(0));
+    for nth in 1..=6 {
+        let (seen, most) = (Arc::clone(&fake), Arc::clone(&most));
+        fake.at_call("RunTask", nth, Moment::Acted, move || {
+            let alive = seen.started().iter().filter(|it| it.status != "STOPPED").count();
+            most.fetch_max(alive, Ordering::SeqCst);
+        });
+    }
+    let _ = test.run("run backfill -e staging").code(0);
+    assert_eq!(most.load(Ordering::SeqCst), 2);
+    each_once(&fake, 0..6);
+}
+
+#[test]
+fn the_first_failure_stops_the_others_and_says_how_to_go_on() {
+    let long = || Life::counts_to(1).runs_forever().on_sigterm(OnSigterm::Exits(143, 200));
+    let fake = account().next_life(long()).next_life(Life::new().exits(7)).task_life(long());
+    let test = with_shards(&fake, 5, 3);
+    let ran = test.run("run backfill -e staging --var BATCH=50 -- --since 2026-01-01").code(7);
+    assert_eq!(shards(&fake).len(), 3);
+    assert_eq!((fake.count("StopTask"), fake.alive().len()), (2, 0));
+    let failed = shards(&fake)[1];
+    let text = ran.stderr_text();
+    for expected in [
+        &format!(
+            "warning: shard {failed} has failed: no more are started, and the 2 that run are stopped; --keep-going runs all\n"
+        ),
+        "of 5 shards: 1 failed, 2 not run, 2 stopped\n",
+        &format!("[{failed}/5] exit code 7 (arn:"),
+        "stopped: it was stopped because another shard failed; its container's exit code 143 does not count (arn:",
+        "not run: 3,4\n",
+        "hint: run them again with `cargo xtask run backfill --shard 0-4 --var BATCH=50 -e staging -- --since 2026-01-01`\n",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+}
+
+#[test]
+fn keep_going_runs_all_and_the_line_runs_the_failed_ones_again() {
+    let fake = account().next_life(Life::new().exits(3)).task_life(Life::prints(["done"]));
+    let test = with_shards(&fake, 4, 1);
+    let ran = test.run("run backfill -e staging --keep-going").code(3);
+    each_once(&fake, 0..4);
+    assert_eq!((lines(&ran).len(), fake.count("StopTask")), (3, 0));
+    let text = ran.stderr_text();
+    let line = text.split('`').find(|it| it.starts_with("cargo xtask run ")).expect("the line is told").to_owned();
+    assert_eq!(line, "cargo xtask run backfill --shard 0 --keep-going -e staging");
+    let again = test.run(line.strip_prefix("cargo xtask ").expect("it begins so")).code(0);
+    assert_eq!(again.stdout_text(), "[0/4] done\n");
+    let started = fake.started().pop().expect("it was started");
+    assert_eq!((shard(&started), variable(&started, "XTASK_SHARDS")), (0, "4".to_owned()));
+}
+
+#[test]
+fn shards_are_chosen_by_number() {
+    let fake = account();
+    let test = with_shards(&fake, 16, 4);
+    let _ = test.run("run backfill -e staging --shard 3,7 --shard 9-11").code(0);
+    let mut chosen = shards(&fake);
+    chosen.sort_unstable();
+    assert_eq!(chosen, [3, 7, 9, 10, 11]);
+    for (words, expected) in [
+        ("run backfill -e staging --shard 16", "error: --shard 16: `backfill` has 16 shards\n"),
+        (
+            "run db-migrate -e staging --shard 0",
+            "error: --shard is for a task with `shards`, and `db-migrate` has none\n",
+        ),
+        ("run db-migrate -e staging --keep-going", "error: --keep-going is for a task with `shards`"),
+        ("run backfill -e staging --shard x", "expected numbers from 0: 3, or 3,7,9-12"),
+        ("run backfill -e staging --detach", "error: --detach leaves nobody to start more than the first 4 shards\n"),
+        ("run backfill -e staging --once", "error: --once is for one ECS task, and `backfill` has `shards`\n"),
+    ] {
+        let _ = test.run(words).code(2).stderr_has(expected);
+    }
+    let ran = test.run("run backfill -e staging --shard 3 --dry-run").code(0);
+    let text = ran.stderr_text();
+    assert!(text.contains("shards                16, of them 3"), "{text}");
+    assert!(text.contains("parallel              4 at a time"), "{text}");
+    let _ = test.run("run backfill -e staging --detach --shard 0-3").code(0);
+    assert_eq!((fake.count("RunTask"), fake.count("GetLogEvents") > 0), (9, true));
+}
+
+#[test]
+fn a_signal_stops_all_of_them_and_a_second_leaves_them() {
+    let long = Life::counts_to(1).runs_forever().on_sigterm(OnSigterm::Exits(143, 2_000));
+    let fake = account().task_life(long);
+    let test = with_shards(&fake, 12, 6);
+    let running = test.command(["run", "backfill", "-e", "staging"]).start();
+    running.wait_for_stdout("[5/12] 1\n");
+    running.signal(Signal::TERM);
+    let ran = running.finish().code(143);
+    assert_eq!((fake.count("RunTask"), fake.count("StopTask"), fake.alive().len()), (6, 6, 0));
+    let text = ran.stderr_text();
+    for expected in [
+        "warning: SIGTERM: no more shards are started, 6 are being stopped; the same signal again leaves them as they are\n",
+        "Interrupted backfill in staging: interrupted; exit code 143",
+        "of 12 shards: 6 interrupted, 6 not run\n",
+        "run them again with `cargo xtask run backfill --shard 0-11 -e staging`\n",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+    assert_eq!(text.matches("SIGTERM: ").count(), 1, "{text}");
+
+    let fake = account().task_life(Life::counts_to(1).runs_forever().on_sigterm(OnSigterm::Ignores));
+    let test = with_shards(&fake, 3, 3);
+    let running = test.command(["run", "backfill", "-e", "staging"]).start();
+    running.wait_for_stdout("[2/3] 1\n");
+    running.signal(Signal::INT);
+    running.wait_for_stderr("SIGINT: ");
+    running.signal(Signal::INT);
+    let ran = running.finish().code(130);
+    let text = ran.stderr_text();
+    let run = variable(&fake.started()[0], "XTASK_RUN_ID");
+    assert!(ran.all().contains(&format!("`cargo xtask stop --run {run} -e staging`")), "{text}");
+    for expected in ["warning: shard 0 was left as it is: arn:", "of 3 shards: 3 detached\n"] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+    // The line stops them all, however many.
+    let _ = test.run(&format!("stop --run {run} -e staging")).code(0);
+    assert!(fake.alive().is_empty());
+}
+
+#[test]
+fn sighup_and_detach_leave_them() {
+    for (key, signal, code) in [("", Signal::HUP, 129), ("on-interrupt = \"detach\"\n", Signal::INT, 130)] {
+        let fake = account().task_life(Life::counts_to(1).runs_forever());
+        let test = with_shards(&fake, 2, 2);
+        let tasks = std::fs::read_to_string(test.project().join("tasks.toml")).expect("it is there");
+        let test = test.tasks(&format!("{tasks}{key}"));
+        let running = test.command(["run", "backfill", "-e", "staging"]).start();
+        running.wait_for_stdout("[1/2] 1\n");
+        running.wait_for_stdout("[0/2] 1\n");
+        running.signal(signal);
+        let _ = running.finish().code(code).stderr_has("of 2 shards: 2 detached\n");
+        assert_eq!((fake.count("StopTask"), fake.alive().len()), (0, 2));
+    }
+}
+
+#[test]
+fn a_lost_answer_starts_no_second_ecs_task() {
+    for fault in [Fault::DropAfter, Fault::DropBefore, Fault::ServerErrorAfter, Fault::HalfBody] {
+        let fake = account().task_life(Life::prints(["x"])).fault("RunTask", 2, fault.clone());
+        let test = with_shards(&fake, 4, 4);
+        let ran = test.run("run backfill -e staging").code(0);
+        each_once(&fake, 0..4);
+        assert_eq!((lines(&ran).len(), fake.count("RunTask")), (4, 5), "{fault:?}");
+    }
+    // An answer that never comes, found by its shard among its like.
+    let fake = account().task_life(Life::prints(["x"])).fault("RunTask", 2.., Fault::DropAfter);
+    let test = with_shards(&fake, 3, 3);
+    let ran = test.run("run backfill -e staging").code(0);
+    each_once(&fake, 0..3);
+    assert_eq!(lines(&ran), ["[0/3] x", "[1/3] x", "[2/3] x"], "{}", ran.all());
+}
+
+#[test]
+fn throttling_slows_down_and_loses_nothing() {
+    let fake = account()
+        .task_life(Life::prints(["one", "two", "three"]))
+        .fault("RunTask", 3..=8, Fault::Throttle)
+        .fault("GetLogEvents", 2..=20, Fault::Throttle)
+        .fault("DescribeTasks", 2..=3, Fault::Throttle);
+    let test = with_shards(&fake, 8, 8);
+    let ran = test.run("run backfill -e staging").code(0);
+    each_once(&fake, 0..8);
+    assert_eq!(lines(&ran).len(), 24, "{}", ran.all());
+    let text = ran.stderr_text();
+    assert_eq!(text.matches("cannot start the ECS task: ThrottlingException").count(), 1, "{text}");
+    assert!(!text.contains("cannot read the output"), "{text}");
+}
+
+#[test]
+fn with_room_for_half_the_rest_waits() {
+    let fake = account().task_life(Life::prints(["x"])).room_for(
+        4,
+        "Capacity is unavailable at this time. Please try again later or in a different availability zone",
+    );
+    let test = with_shards(&fake, 8, 8);
+    let ran = test.run("run backfill -e staging").code(0);
+    each_once(&fake, 0..8);
+    let text = ran.stderr_text();
+    assert_eq!(text.matches("no room for more than 4 at a time").count(), 1, "{text}");
+    assert!(text.contains("; what does not fit waits for the end of others\n"), "{text}");
+}
+
+#[test]
+fn spot_in_the_middle_is_the_end_of_its_shard() {
+    let fake = account().next_life(Life::counts_to(3).loses_spot_after(1_000)).task_life(Life::prints(["x"]));
+    let test = with_shards(&fake, 3, 1);
+    let ran = test.run("run backfill -e staging --keep-going").code(125);
+    let text = ran.stderr_text();
+    assert!(text.contains("[0/3] stopped: its capacity was taken away"), "{text}");
+    assert!(text.contains("--shard 0 --keep-going -e staging`"), "{text}");
+}
+
+#[test]
+fn one_call_asks_for_many() {
+    let fake = account().task_life(Life::counts_to(3).runs(60_000));
+    let test = with_shards(&fake, 20, 20);
+    let _ = test.run("run backfill -e staging").code(0);
+    let asked: Vec<usize> =
+        fake.sent("DescribeTasks").iter().map(|it| it["tasks"].as_array().map_or(0, Vec::len)).collect();
+    // All 20 in a call, once a second at most.
+    assert!(asked.iter().filter(|it| **it == 20).count() * 2 > asked.len() && asked.len() < 90, "{asked:?}");
+    // Two reads of each stream, and what was left over for those that were written.
+    assert!(fake.count("GetLogEvents") >= 40, "{}", fake.count("GetLogEvents"));
+}
+
+#[test]
+fn the_same_shards_are_not_started_a_second_time() {
+    let fake = account().task_life(Life::counts_to(1).runs_forever());
+    let test = with_shards(&fake, 4, 4);
+    let _ = test.run("run backfill -e staging --detach --shard 0-2 --run-id first").code(0);
+    let refused = test.run("run backfill -e staging").code(2);
+    let text = refused.stderr_text();
+    for expected in ["not started a second time in `staging`", "shards that run: 0-2\n", "stop --run first -e staging"]
+    {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+    assert_eq!(fake.count("RunTask"), 3);
+    // Another shard is nobody's twin.
+    let _ = test.run("run backfill -e staging --detach --shard 3").code(0);
+    let _ = test.run("run backfill -e staging --detach --shard 1 --start-another").code(0);
+    assert_eq!(fake.count("RunTask"), 5);
+    // The same run follows what it has started.
+    let running = test.command(["run", "backfill", "-e", "staging", "--shard", "0-2", "--run-id", "first"]).start();
+    running.wait_for_stdout("[2/4] 1\n");
+    fake.stop_task_from_outside("deploying");
+    let _ = running.finish().code(125).stderr_has("this run has started shards 0-2 of `backfill` already");
+    assert_eq!(fake.count("RunTask"), 5);
+}
