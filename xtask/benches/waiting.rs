@@ -74,6 +74,7 @@ fn follow(lines: &[f64]) -> Cost {
         on_interrupt: OnInterrupt::Stop,
         launched_here: true,
         attended: false,
+        of_many: false,
     });
     let mut cost = Cost { describes: 0, reads: 0, delays: Vec::new() };
     let mut answers: Vec<(f64, Fact)> = Vec::new();

@@ -88,7 +88,7 @@ impl Run<'_> {
             former,
             many: None,
         };
-        match launch::launch(aws, &self.cx.ui, order, signals).await? {
+        match Box::pin(launch::launch(aws, &self.cx.ui, order, signals)).await? {
             Settled::Running(running) => self.follow_own(there, ready, &running, signals).await,
             settled => {
                 let ending = match self.not_started(there, wish.as_ref(), &settled)? {
