@@ -1,7 +1,7 @@
 //! The host and docker runners: the lock of an exclusive task, the image, the process.
 
 use crate::error::{Error, Result, exit};
-use crate::model::{Ending, ImageChoice, Outcome, ResolvedTask, Runner, Timings};
+use crate::model::{Ending, ImageChoice, Outcome, ResolvedTask, Runner, Shard, Shards, Timings};
 use crate::stage::local::{Holder, Locked};
 use crate::stage::{local, publish};
 use crate::tools::git;
@@ -20,8 +20,12 @@ impl Run<'_> {
             },
             false => None,
         };
+        if let Some(shards) = task.shards.as_ref().filter(|it| it.is_many()) {
+            return self.shards_here(task, shards, signals).await;
+        }
         let run = local::Run {
             id: self.run_id.clone(),
+            shard: task.shards.as_ref().map(|it| Shard { index: 0, of: it.of }),
             commit: git::commit(&self.cx.sh, &self.cx.root).await,
             json: self.json,
             lock,
@@ -35,6 +39,28 @@ impl Run<'_> {
             }
             _ => local::host(&self.cx, task, &run, signals).await?,
         };
+        Ok(self.timed(ending))
+    }
+
+    /// Runs many processes or containers to their end.
+    async fn shards_here(&self, task: &ResolvedTask, shards: &Shards, signals: &mut Signals) -> Result<Ending> {
+        let commit = git::commit(&self.cx.sh, &self.cx.root).await;
+        let image = match task.runner.value {
+            Runner::Docker => Some(self.local_image(task, signals).await?),
+            _ => None,
+        };
+        let order = local::shards::Order {
+            id: &self.run_id,
+            commit: commit.as_ref(),
+            image: image.as_ref().map(|it| it.0.as_str()),
+            grace: local::GRACE,
+        };
+        let (outcome, exit_code, ends) = local::shards::shards(&self.cx, task, shards, &order, signals).await?;
+        let hint = self.hint_of_shards(&task.environment.value, &ends);
+        let timings = Timings { build: image.and_then(|it| it.1), ..Timings::default() };
+        let run_id = self.run_id.clone();
+        let ending =
+            Ending { outcome, exit_code, run_id, hint, shards: Some(Box::new(ends)), timings, ..Ending::default() };
         Ok(self.timed(ending))
     }
 
