@@ -82,4 +82,14 @@ impl Cx {
         sh.change_dir(&file.root);
         Ok(Cx { root: file.root.clone(), sh, ui, source: Arc::clone(&file.source) })
     }
+
+    /// The same for another task of tasks.toml: what is told carries that name.
+    pub fn for_task(&self, task: &str) -> Cx {
+        Cx {
+            root: self.root.clone(),
+            sh: self.sh.clone(),
+            ui: self.ui.for_task(task),
+            source: Arc::clone(&self.source),
+        }
+    }
 }

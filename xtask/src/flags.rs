@@ -33,11 +33,16 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   cargo xtask run db-migrate -e staging
   cargo xtask run db-migrate -e production --yes   where there is no terminal
+  cargo xtask run db-migrate -e staging --skip db-backup
   cargo xtask run backfill -e staging --var BATCH=50 -- --since 2026-01-01
   cargo xtask run db-migrate --if-changed 'db/migrate/**' --base origin/main
   cargo xtask run db-migrate -e staging --image REGISTRY/app@sha256:...";
 
 const RUN_MORE: &str = "\
+Of a task with `needs`, these run first, in the same environment. -e, --profile, --region, --yes,
+--dry-run, --rebuild, --start-another, --run-id and --if-changed are for the whole run, every other
+flag for the named task alone; with --detach that one alone is left running.
+
 Exit codes: the task's own; 2 refused, nothing was written; 124 timed out;
 125 docker, AWS or this tool failed, ECS never started it or killed it,
 or another one holds the exclusive place; 129, 130, 131, 143 ended by
@@ -258,6 +263,9 @@ pub struct Run {
     /// Join what runs the same, and do not run again what has succeeded
     #[arg(long)]
     pub once: bool,
+    /// Leave out a task that this one needs, and what only that one needs (can be repeated)
+    #[arg(long, value_name = "NAME")]
+    pub skip: Vec<String>,
     /// Run this image, a full reference, instead of building one
     #[arg(long, value_name = "REF", conflicts_with = "rebuild")]
     pub image: Option<String>,
@@ -493,6 +501,21 @@ impl Everywhere {
 }
 
 impl Run {
+    /// What these flags mean for a task that the one of the command line needs. Only those that concern the run as a whole: what is said of
+    /// image, variables, sizes, timeout, arguments, and of joining or leaving an ECS task, is said of the task that is named. `--rebuild`
+    /// concerns every image of the run, and a need may have none to build, so its caller sees to that.
+    pub fn of_need(&self, task: &str) -> Run {
+        Run {
+            task: task.to_owned(),
+            dry_run: self.dry_run,
+            start_another: self.start_another,
+            yes: self.yes,
+            timings: self.timings,
+            run_id: self.run_id.clone(),
+            ..Run::default()
+        }
+    }
+
     /// What the command line and the process environment (`variable` reads it) choose.
     pub fn selection(&self, everywhere: &Everywhere, variable: impl Fn(&str) -> Option<String>) -> Selection {
         let flag =

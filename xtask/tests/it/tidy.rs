@@ -23,6 +23,7 @@ const FLOORS: &[&[&str]] = &[
         "hints",
         "permissions",
         "retention",
+        "retry",
         "checks",
         "shards",
     ],

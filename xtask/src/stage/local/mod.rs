@@ -274,17 +274,10 @@ fn judge(task: &ResolvedTask, run: &Run, thing: &str, ended: Ended, cause: Optio
         outcome,
         exit_code,
         run_id: run.id.clone(),
-        task_arn: None,
-        task_definition: None,
-        image: None,
-        stop_code: None,
-        stopped_reason: None,
-        container_reason: None,
-        log: None,
-        shards: None,
         explanation,
         hint,
         timings: Timings { run: Some(since.elapsed().as_secs_f64()), ..Timings::default() },
+        ..Ending::default()
     }
 }
 

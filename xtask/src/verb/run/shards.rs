@@ -9,8 +9,9 @@ use crate::tools::signals::Signals;
 use crate::verb::reach;
 use crate::verb::run::Run;
 use crate::verb::run::beside::described;
-use crate::verb::run::ecs::Ready;
+
 use crate::verb::run::prepare::OnEcs;
+use crate::verb::run::ready::OnceReady;
 
 /// A shard that is there already.
 struct There<'a> {
@@ -21,8 +22,8 @@ struct There<'a> {
 
 impl Run<'_> {
     /// Shards that run already, by the rules of a single ECS task: those of this very run are followed on, those that the same caller has
-    /// started before are not started a second time.
-    pub(super) fn shards_beside(&self, there: &OnEcs) -> Result<()> {
+    /// started before are not started a second time. Whether there are any of this very run.
+    pub(super) fn shards_beside(&self, there: &OnEcs) -> Result<bool> {
         let OnEcs { task, .. } = there;
         let found = self.shards_there(there);
         let of = |kind: Kin| found.iter().filter(|it| it.kin == kind).collect::<Vec<_>>();
@@ -41,7 +42,7 @@ impl Run<'_> {
             self.warn(&format!("this run has started shards {shards} of `{}` already and follows them on", task.task));
         }
         let twins = of(Kin::Twin);
-        let Some(first) = twins.first() else { return Ok(()) };
+        let Some(first) = twins.first() else { return Ok(!mine.is_empty()) };
         let what = format!(
             "{}; shards that run: {}",
             described(
@@ -53,7 +54,7 @@ impl Run<'_> {
         );
         if self.flags.dry_run || self.flags.start_another {
             self.warn(&what);
-            return Ok(());
+            return Ok(!mine.is_empty());
         }
         let line = |words: &str| reach::again(self.everywhere, environment, words);
         let run = ours::run_id(first.task).unwrap_or_default();
@@ -94,7 +95,7 @@ impl Run<'_> {
         &self,
         there: &OnEcs,
         shards: &Shards,
-        ready: &Ready,
+        ready: &OnceReady,
         signals: &mut Signals,
     ) -> Result<Ending> {
         let OnEcs { task, aws, plan, .. } = there;
@@ -122,7 +123,7 @@ impl Run<'_> {
         Ok(self.timed(self.end_of_shards(task.environment.value.as_str(), ready, &stop_run, ended)))
     }
 
-    fn end_of_shards(&self, environment: &str, ready: &Ready, stop_run: &str, ended: Ended) -> Ending {
+    fn end_of_shards(&self, environment: &str, ready: &OnceReady, stop_run: &str, ended: Ended) -> Ending {
         let Ended { outcome, exit_code, shards, left, perhaps } = ended;
         for (shard, arn) in &left {
             self.warn(&format!("shard {shard} was left as it is: {arn}"));
@@ -159,7 +160,7 @@ impl Run<'_> {
 
     /// The command line that runs some of the shards, with what this one was given. Values that look secret are not shown.
     fn again(&self, environment: &str, shards: &[u32]) -> String {
-        let flags = self.flags;
+        let flags = &self.flags;
         let mut words = vec!["run".to_owned(), flags.task.clone()];
         let mut say = |flag: &str, value: &str| words.extend([flag.to_owned(), value.to_owned()]);
         say("--shard", &ranges(shards));
