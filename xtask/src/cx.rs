@@ -82,6 +82,11 @@ pub struct Cx {
 }
 
 impl Cx {
+    /// The same with another printer.
+    pub fn with_ui(&self, ui: Ui) -> Cx {
+        Cx { root: self.root.clone(), sh: self.sh.clone(), ui, source: Arc::clone(&self.source) }
+    }
+
     /// For the tasks file that was found.
     pub fn new(file: &TasksFile, ui: Ui) -> Result<Cx> {
         let sh = Shell::new().map_err(|it| Error::failed(format!("cannot find the current folder: {it}")))?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Result, exit};
-use crate::model::{Attempt, Ending, Outcome, ResolvedTask, Runner, Timings};
+use crate::model::{Attempt, Ending, Outcome, ResolvedTask, Runner, Shard, Shards, Timings};
 use crate::retry::{Attempts, Ended};
 use crate::stage::local::{self, Holder, Lock};
 use crate::tools::git;
@@ -23,8 +23,12 @@ impl Run<'_> {
         lock: Option<Lock>,
         signals: &mut Signals,
     ) -> Result<Ending> {
+        if let Some(shards) = task.shards.as_ref().filter(|it| it.is_many()) {
+            return self.shards_here(task, shards, image, signals).await;
+        }
         let run = local::Run {
             id: self.run_id.clone(),
+            shard: task.shards.as_ref().map(|it| Shard { index: 0, of: it.of }),
             commit: git::commit(&self.cx.sh, &self.cx.root).await,
             json: self.json,
             lock,
@@ -47,6 +51,31 @@ impl Run<'_> {
                 return Ok(self.timed(self.ended_in_pause(attempts, signal)));
             }
         }
+    }
+
+    /// Runs many processes or containers to their end.
+    async fn shards_here(
+        &self,
+        task: &ResolvedTask,
+        shards: &Shards,
+        image: Option<&Image>,
+        signals: &mut Signals,
+    ) -> Result<Ending> {
+        let commit = git::commit(&self.cx.sh, &self.cx.root).await;
+        let image = image.filter(|_| task.runner.value == Runner::Docker);
+        let order = local::shards::Order {
+            id: &self.run_id,
+            commit: commit.as_ref(),
+            image: image.map(|it| it.reference.as_str()),
+            grace: local::GRACE,
+        };
+        let (outcome, exit_code, ends) = local::shards::shards(&self.cx, task, shards, &order, signals).await?;
+        let hint = self.hint_of_shards(&task.environment.value, &ends);
+        let timings = Timings { build: image.and_then(|it| it.build_seconds), ..Timings::default() };
+        let run_id = self.run_id.clone();
+        let ending =
+            Ending { outcome, exit_code, run_id, hint, shards: Some(Box::new(ends)), timings, ..Ending::default() };
+        Ok(self.timed(ending))
     }
 
     /// Another process or container of this machine runs it.

@@ -1,7 +1,7 @@
 //! A task with `shards`: many ECS tasks of one image and one task definition, and what is told of all of them at the end.
 
 use crate::error::{Error, Result};
-use crate::model::{EcsTask, Ending, Outcome, Shards, ranges};
+use crate::model::{EcsTask, Ending, Outcome, ShardEnd, Shards, ShardsEnd, ranges};
 use crate::ours::{self, Kin, Starting};
 use crate::plan;
 use crate::stage::shards::{self, Ended, Order};
@@ -138,11 +138,7 @@ impl Run<'_> {
                 ranges(&perhaps)
             ));
         }
-        let mut again: Vec<u32> =
-            shards.failed.iter().filter(|it| it.outcome != Outcome::Detached).map(|it| it.shard).collect();
-        again.extend(&shards.not_run);
-        again.sort_unstable();
-        let hint = (!again.is_empty()).then(|| format!("run them again with `{}`", self.again(environment, &again)));
+        let hint = self.hint_of_shards(environment, &shards);
         Ending {
             outcome,
             exit_code,
@@ -151,6 +147,15 @@ impl Run<'_> {
             shards: Some(Box::new(shards)),
             ..self.begun(ready, None)
         }
+    }
+
+    /// How to run those again that have not done their work.
+    pub(super) fn hint_of_shards(&self, environment: &str, shards: &ShardsEnd) -> Option<String> {
+        let done = |it: &&ShardEnd| it.outcome != Outcome::Detached;
+        let mut again: Vec<u32> = shards.failed.iter().filter(done).map(|it| it.shard).collect();
+        again.extend(&shards.not_run);
+        again.sort_unstable();
+        (!again.is_empty()).then(|| format!("run them again with `{}`", self.again(environment, &again)))
     }
 
     /// The command line that runs some of the shards, with what this one was given. Values that look secret are not shown.

@@ -28,6 +28,7 @@ use crate::error::{Error, Result, exit};
 use crate::event::Event;
 use crate::hints;
 use crate::model::{Ending, Outcome, ResolvedTask};
+use crate::plan;
 use crate::tools::{self, Captured, Ended, Group, Io, Process, Signals, our_stdout, terminal};
 use crate::ui::Stream;
 
@@ -172,7 +173,9 @@ impl Order {
         tty: bool,
         variables: BTreeMap<String, String>,
     ) -> Order {
-        let name = format!("xtask-{}-{run_id}", task.task);
+        let shard = variables.get(plan::SHARD).filter(|_| variables.get(plan::SHARDS).is_some_and(|it| it != "1"));
+        let shard = shard.map(|it| format!("-{it}")).unwrap_or_default();
+        let name = format!("xtask-{}-{run_id}{shard}", task.task);
         let mut options = vec!["--name".to_owned(), name.clone()];
         let mut option = |flag: &str, value: String| options.extend([flag.to_owned(), value]);
         option("--label", format!("xtask.task={}", task.task));
