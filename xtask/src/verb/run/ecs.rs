@@ -57,7 +57,7 @@ impl Run<'_> {
             single: wish.clone().zip(look.clone()),
             many: None,
         };
-        match launch::launch(aws, &self.cx.ui, order, signals).await? {
+        match Box::pin(launch::launch(aws, &self.cx.ui, order, signals)).await? {
             Settled::Running(running) => self.follow_own(there, ready, &running, signals).await,
             settled => {
                 let ending = self.not_started(there, wish.as_ref(), &settled, signals).await?;
