@@ -1,7 +1,7 @@
 //! What many shards cost: calls and time for 1, 10, 100 and 1,000 of them on the paused clock under AWS's own rate limits, the memory of the
 //! binary, calls an hour of following, and a hundred shards in real time. Prints the tables, and writes them into docs/performance.md.
 //!
-//!     cargo bench --profile xtask --package xtask --bench shards
+//!     cargo bench --profile xtask --package xtask --features benches --bench shards
 #![expect(
     dead_code,
     unused_imports,
@@ -51,7 +51,7 @@ fn main() {
     let hours = hours();
     let real = real_time();
     let text = format!(
-        "`cargo bench --profile xtask --package xtask --bench shards`; {}\n\n\
+        "`cargo bench --profile xtask --package xtask --features benches --bench shards`; {}\n\n\
          Shards that take 1 s to start, work for 5 s, print {LINES} lines each and take 2 s to stop, all at once (`parallel` as many as \
          there are), under AWS's rate limits on a paused clock. The floor is what the limits of RunTask and two reads of each stream \
          allow. Every line arrives once and in order.\n\n{growth}\n\

@@ -189,7 +189,9 @@ impl LogReader {
         let mut ahead = self.lock().take().filter(|it| it.place == *place)?;
         let answer = (&mut ahead.answer).await.ok()?.ok()?;
         let is_new = match &answer {
-            Answer::Large(body) => body.bytes().and_then(page::next_token).is_some_and(|it| place.token.as_ref() != Some(&it)),
+            Answer::Large(body) => {
+                body.bytes().and_then(page::next_token).is_some_and(|it| place.token.as_ref() != Some(&it))
+            }
             Answer::Read(LogRead::Page(page)) => !page.events.is_empty() && page.next_token != place.token,
             Answer::Read(LogRead::Missing(_)) => false,
         };

@@ -309,8 +309,18 @@ mod tests {
     }
 
     const MESSAGES: [&str; 12] = [
-        "plain", "", "a \"quoted\" word", "\\", "\"", "ends in \\\"", "tab\tand\nline", "\u{1}\u{7f}", "größer 日本", "\u{1f600}\u{301}",
-        "\"nextForwardToken\":\"f/9\"", "{\"message\":\"x\"},[",
+        "plain",
+        "",
+        "a \"quoted\" word",
+        "\\",
+        "\"",
+        "ends in \\\"",
+        "tab\tand\nline",
+        "\u{1}\u{7f}",
+        "größer 日本",
+        "\u{1f600}\u{301}",
+        "\"nextForwardToken\":\"f/9\"",
+        "{\"message\":\"x\"},[",
     ];
 
     #[test]
@@ -322,7 +332,9 @@ mod tests {
                 for name in order {
                     let value = match name {
                         "message" => json!(MESSAGES[(number * 7 % 12) as usize]),
-                        "timestamp" => json!([0, 7, 1_764_000_009_998 + number * 13, 1_764_000_000_000, -1][(number / 5 % 5) as usize]),
+                        "timestamp" => json!(
+                            [0, 7, 1_764_000_009_998 + number * 13, 1_764_000_000_000, -1][(number / 5 % 5) as usize]
+                        ),
                         _ => json!(1_764_000_000_000 + number * number * 1_000),
                     };
                     event.insert(name.to_owned(), value);
@@ -331,7 +343,11 @@ mod tests {
             }
             events
         };
-        for order in [["ingestionTime", "message", "timestamp"], ["timestamp", "message", "ingestionTime"], ["message", "timestamp", "ingestionTime"]] {
+        for order in [
+            ["ingestionTime", "message", "timestamp"],
+            ["timestamp", "message", "ingestionTime"],
+            ["message", "timestamp", "ingestionTime"],
+        ] {
             let before = json!({ "nextForwardToken": "f/1", "nextBackwardToken": "b/1", "events": events(order) });
             let behind = json!({ "events": events(order), "nextBackwardToken": "b/1", "nextForwardToken": "f/1" });
             for page in [before, behind] {
@@ -342,7 +358,11 @@ mod tests {
             }
         }
         // Members that come in another order from one event to the next, and others.
-        let mixed: Vec<Value> = events(["message", "timestamp", "ingestionTime"]).into_iter().zip(events(["timestamp", "message", "ingestionTime"])).flat_map(|(a, b)| [a, b]).collect();
+        let mixed: Vec<Value> = events(["message", "timestamp", "ingestionTime"])
+            .into_iter()
+            .zip(events(["timestamp", "message", "ingestionTime"]))
+            .flat_map(|(a, b)| [a, b])
+            .collect();
         let body = json!({ "searched": 7, "events": mixed }).to_string();
         assert_eq!(read(body.as_bytes()), Some(expected(&body)));
         for body in [r#"{"events":[]}"#, r#"{"events":[],"nextForwardToken":"f/\u002f"}"#] {
