@@ -2,7 +2,7 @@
 //! the tests' fake AWS on loopback and with `--detach`, so that nothing is waited for but answers. First how long it takes until the first call and until
 //! RunTask arrive; then, with Linux's perf, which part of the work takes what.
 //!
-//!     cargo bench --profile xtask --package xtask --bench profile
+//!     cargo bench --profile xtask --package xtask --features benches --bench profile
 #![expect(
     dead_code,
     unused_imports,
@@ -109,7 +109,7 @@ fn main() {
     let rows: Vec<_> =
         rows.iter().map(|(what, times)| vec![(*what).to_owned(), page::Spread::of_times(times).to_string()]).collect();
     let mut text = format!(
-        "`cargo bench --profile xtask --package xtask --bench profile`, medians of {RUNS} (least–most){}; {}\n\n{}",
+        "`cargo bench --profile xtask --package xtask --features benches --bench profile`, medians of {RUNS} (least–most){}; {}\n\n{}",
         if git { ", in a work tree of git" } else { "" },
         page::setting(),
         page::table(&["from Enter, ms", ""], &rows)

@@ -10,6 +10,7 @@ pub mod docker;
 mod environment;
 pub mod git;
 pub mod pause;
+pub mod random;
 pub mod signals;
 pub mod terminal;
 

@@ -16,7 +16,7 @@ pub async fn skipped(cx: &Cx, flags: &flags::Run, run_id: &str, signals: &mut Si
     }
     // Nothing could be left to change: the task would be skipped for ever, with success.
     let is_all = |it: &str| matches!(it.trim_start_matches("./"), "**" | "**/*" | "**/**");
-    let left_out = |it: &&String| it.strip_prefix('!').is_some_and(|it| is_all(it));
+    let left_out = |it: &&String| it.strip_prefix('!').is_some_and(is_all);
     if let Some(pattern) = patterns.iter().find(left_out) {
         return Err(Error::refused(format!("--if-changed `{pattern}` leaves every file out"))
             .hint("name the files that count, and leave out fewer"));

@@ -127,3 +127,24 @@ fn init_writes_the_file_that_is_named() {
         assert!(ran.code == Some(2) && ran.err().contains(said), "{file}: {}", ran.err());
     }
 }
+
+#[test]
+fn reads_that_nobody_answers_say_what_they_wait_for_and_end() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    // Connections are taken and held.
+    std::thread::spawn(move || listener.incoming().collect::<Vec<_>>());
+    let folder = Folder::new(&format!(
+        "[environments.far]\ncluster = \"c\"\ntask-definition = \"d\"\nregion = \"eu-west-1\"\nendpoint-url = \"{url}\"\n\
+         [tasks.t]\nimage = \"deployed\"\ncommand = [\"x\"]\n"
+    ));
+    for arguments in [&["ps"][..], &["stop", "0123"]] {
+        let mut command = folder.xtask(arguments);
+        command.args(["-e", "far"]).env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+        let ran = Ran::of(command.env("XTASK_TEST_SPEED", "60").output().unwrap());
+        assert_eq!((ran.code, ran.out().as_str()), (Some(125), ""), "{arguments:?}: {}", ran.err());
+        let waits = format!("still waiting for an answer of AWS at {url}");
+        assert!(ran.err().contains(&waits), "{arguments:?}: {}", ran.err());
+        assert!(ran.err().contains(&format!("no answer of AWS at {url} within 2m")), "{arguments:?}: {}", ran.err());
+    }
+}

@@ -20,7 +20,7 @@ use crate::error::{Error, Result, exit};
 use crate::event::Event;
 use crate::flags::{self, Everywhere, Format};
 use crate::model::{Ending, Outcome, ResolvedTask, Timings};
-use crate::stage::launch;
+use crate::tools::random::random_bytes;
 use crate::tools::signals::Signals;
 use crate::ui::Ui;
 use crate::verb::changed;
@@ -162,6 +162,6 @@ pub fn ending_of(error: &Error, run_id: &str) -> Ending {
 /// Twelve letters and digits: the same id twice in a cluster is out of the question.
 fn random_id() -> Result<String> {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    let bytes = launch::random_bytes::<12>()?;
+    let bytes = random_bytes::<12>()?;
     Ok(bytes.iter().map(|it| char::from(ALPHABET[usize::from(it % 32)])).collect())
 }
