@@ -115,7 +115,7 @@ fn start<'a>(cx: &'a Cx, task: &'a ResolvedTask, shard: Shard, order: &Order<'a>
 
 /// What does not start has ended, too; what was stopped because of another one did not get the signal from a person.
 fn ending(end: Result<Ending>, order: &Order<'_>, halt: Option<Halt>) -> Ending {
-    let ending = end.unwrap_or_else(|error: Error| Ending {
+    let mut ending = end.unwrap_or_else(|error: Error| Ending {
         outcome: error.outcome(),
         exit_code: error.exit_code(),
         run_id: order.id.to_owned(),
@@ -123,6 +123,7 @@ fn ending(end: Result<Ending>, order: &Order<'_>, halt: Option<Halt>) -> Ending 
         hint: error.problems.iter().find_map(|it| it.hint.clone()),
         ..Ending::default()
     });
+    ending.timings.total = ending.timings.run;
     if ending.outcome != Outcome::Interrupted || halt != Some(Halt::Failed) {
         return ending;
     }

@@ -9,7 +9,6 @@ use crate::tools::signals::Signals;
 use crate::verb::reach;
 use crate::verb::run::Run;
 use crate::verb::run::beside::described;
-
 use crate::verb::run::prepare::OnEcs;
 use crate::verb::run::ready::OnceReady;
 
@@ -125,8 +124,9 @@ impl Run<'_> {
 
     fn end_of_shards(&self, environment: &str, ready: &OnceReady, stop_run: &str, ended: Ended) -> Ending {
         let Ended { outcome, exit_code, shards, left, perhaps } = ended;
-        for (shard, arn) in &left {
-            self.warn(&format!("shard {shard} was left as it is: {arn}"));
+        for (shard, arn, is_stopping) in &left {
+            let what = if *is_stopping { "is being stopped" } else { "was left as it is" };
+            self.warn(&format!("shard {shard} {what}: {arn}"));
         }
         let mut said = Vec::new();
         if !left.is_empty() || outcome == Outcome::Detached {
