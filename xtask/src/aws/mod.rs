@@ -34,6 +34,7 @@ pub mod connect;
 pub mod ecr;
 pub mod ecs;
 pub mod logs;
+mod page;
 pub mod revisions;
 pub mod session;
 pub mod sign;

@@ -8,7 +8,7 @@ use anstyle::Style;
 use crate::error::{Error, Problem};
 use crate::event::{BuildStep, Event};
 use crate::follow::words;
-use crate::model::{Ending, LogEnd, Outcome, PlanLine, Runner, Shard};
+use crate::model::{Ending, LogEnd, LogEvent, Outcome, PlanLine, Runner, Shard};
 use crate::ui::board::{self, Board};
 use crate::ui::output::Output;
 use crate::ui::render;
@@ -191,6 +191,14 @@ impl Human {
                 self.finished(task, ending, out);
             }
         }
+    }
+
+    /// Shows lines of the task: what `event` does with each, for very many.
+    pub(super) fn lines(&mut self, of: &Of, lines: &[LogEvent], out: &mut Output) {
+        if self.looks.stdout_is_terminal && !lines.is_empty() {
+            self.make_room(out);
+        }
+        out.stdout_lines(&of.prefix(), lines.iter().map(|it| it.message.as_str()));
     }
 
     /// What is told of a shard in its own way; `false`: as for a single ECS task.

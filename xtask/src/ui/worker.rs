@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::error::Error;
 use crate::event::Event;
+use crate::model::LogEvent;
 use crate::ui::github::Github;
 use crate::ui::human::Human;
 use crate::ui::json::Json;
@@ -36,6 +37,8 @@ pub(super) enum Message {
     Log { of: Of, lines: Vec<Event>, at: Moment, permit: Option<OwnedSemaphorePermit> },
     /// Bytes of the task as they are, for stdout or stderr. The permit as above.
     Raw { stream: Stream, bytes: Vec<u8>, permit: Option<OwnedSemaphorePermit> },
+    /// The same, as CloudWatch Logs has them.
+    Lines { of: Of, container: String, lines: Vec<LogEvent>, at: Moment, permit: Option<OwnedSemaphorePermit> },
     /// Something failed.
     Error { of: Of, error: Box<Error>, at: Moment },
     /// A command's own result.
@@ -70,6 +73,15 @@ impl Printer {
             Printer::Human(human) => human.event(of, event, at, out),
             Printer::Json(json, _) => json.event(of, event, at, out),
             Printer::Github(github) => github.event(of, event, at, out),
+        }
+    }
+
+    fn lines(&mut self, of: &Of, container: &str, lines: Vec<LogEvent>, at: Moment, out: &mut Output) {
+        if let Printer::Human(human) = self {
+            return human.lines(of, &lines, out);
+        }
+        for LogEvent { message, timestamp } in lines {
+            self.event(of, &Event::Log { message, timestamp, container: container.to_owned() }, at, out);
         }
     }
 
@@ -257,6 +269,10 @@ impl Batch {
                 for line in &lines {
                     printer.event(&of, line, at, out);
                 }
+                self.permits.extend(permit);
+            }
+            Message::Lines { of, container, lines, at, permit } => {
+                printer.lines(&of, &container, lines, at, out);
                 self.permits.extend(permit);
             }
             Message::Raw { stream, bytes, permit } => {

@@ -83,6 +83,8 @@ impl<'a> Row<'a> {
             "task_definition": task.task_definition_arn,
             "status": task.last_status,
             "run_id": ours::run_id(task),
+            "shard": ours::shard(task).map(|it| it.index),
+            "shards": ours::shard(task).map(|it| it.of),
             "by": ours::run_by(task),
             "commit": ours::commit(task),
             "command": ours::shown_command(task),
@@ -120,7 +122,10 @@ impl<'a> Row<'a> {
         };
         let since = if task.is_stopped() { task.stopped_at } else { task.created_at };
         [
-            name.clone(),
+            match ours::shard(task) {
+                Some(shard) => format!("{name} [{shard}]"),
+                None => name.clone(),
+            },
             status,
             ago(since).unwrap_or_default(),
             ours::run_by(task).map(ours::caller).unwrap_or_default().to_owned(),

@@ -10,7 +10,7 @@ use crate::ecs::{TASKS, account, project};
 use crate::fake::{Fake, Fault, Life, Moment, OnSigterm, Started};
 use crate::harness::{Ran, Signal, Test};
 
-/// The team's tasks.toml with a task of so many shards, so many at a time.
+/// The team's tasks.toml with a task of so many shards, more than 4 at a time.
 fn with_shards(fake: &Fake, shards: u32, parallel: u32) -> Test {
     let task = format!(
         "\n[tasks.backfill]\nimage = \"deployed\"\ncommand = [\"bin/backfill\"]\nshards = {shards}\nparallel = {parallel}\n"
@@ -278,12 +278,15 @@ fn throttling_slows_down_and_loses_nothing() {
 
 #[test]
 fn with_room_for_half_the_rest_waits() {
-    let fake = account().task_life(Life::prints(["x"])).room_for(4, "RESOURCE:MEMORY");
+    let fake = account().task_life(Life::prints(["x"])).room_for(
+        4,
+        "Capacity is unavailable at this time. Please try again later or in a different availability zone",
+    );
     let test = with_shards(&fake, 8, 8);
     let ran = test.run("run backfill -e staging").code(0);
     each_once(&fake, 0..8);
     let text = ran.stderr_text();
-    assert_eq!(text.matches("ECS has no room for so many at a time").count(), 1, "{text}");
+    assert_eq!(text.matches("no room for more than 4 at a time").count(), 1, "{text}");
     assert!(text.contains("; what does not fit waits for the end of others\n"), "{text}");
 }
 

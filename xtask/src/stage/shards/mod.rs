@@ -7,6 +7,7 @@
 mod calls;
 pub mod gate;
 mod say;
+pub mod stop;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -139,6 +140,8 @@ struct Engine {
     left: Vec<(u32, String)>,
     perhaps: Vec<u32>,
     n_signals: u32,
+    /// ECS had no room for all: why, until it is told for how many.
+    no_room: Option<String>,
 }
 
 impl Engine {
@@ -176,6 +179,7 @@ impl Engine {
             left: Vec::new(),
             perhaps: Vec::new(),
             n_signals: 0,
+            no_room: None,
             shared: Arc::new(shared),
         }
     }
@@ -254,6 +258,11 @@ impl Engine {
             && let Some(shard) = self.fleet.next(now)
         {
             self.launch(shard);
+        }
+        if self.launching.is_empty()
+            && let Some(why) = self.no_room.take()
+        {
+            self.say.no_room(self.fleet.busy(), &why);
         }
         self.shared.gate.set_others(self.fleet.others());
         while self.n_stops < STOPS && !self.stops.is_empty() && self.shared.gate.may_stop() {
@@ -432,9 +441,8 @@ impl Engine {
                 self.follow(shard, running.task, true, signal);
             }
             Ok(Settled::NoRoom(why)) => {
-                let room = self.fleet.no_room(shard, self.now());
-                if room.is_some() {
-                    self.say.no_room(&why);
+                if self.fleet.no_room(shard, self.now()) {
+                    self.no_room = Some(why);
                 }
             }
             // Nobody else's place is asked for.
