@@ -24,7 +24,6 @@
 //! - **What is sent is checked**: a member that AWS would silently ignore, an operation without a script or an unsigned call fails
 //!   the test that owns the fake, with the request; what ECS refuses is refused.
 
-pub mod after;
 pub mod behind;
 pub mod clock;
 pub mod definitions;
@@ -56,7 +55,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub use after::Started;
 pub use faults::{Calls, Fault};
 pub use hooks::Moment;
 pub use life::{ContainerLife, Life, Millis, OnSigterm};
