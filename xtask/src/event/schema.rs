@@ -186,7 +186,7 @@ const EVENTS: &[(&str, &str, &[Field])] = &[
     ),
     (
         "finished",
-        "the task is over; that of the task which was asked for is the last event; one with `shard` is the end of that shard alone",
+        "a task (with `shard`: a shard) is over; the last event is of the one asked for",
         &[
             ("outcome", OUTCOMES, true, "how it ended"),
             ("exit_code", Holds::Integer, true, "the exit code of this command"),
