@@ -1,7 +1,7 @@
 //! What many shards cost: calls and time for 1, 10, 100 and 1,000 of them on the paused clock under AWS's own rate limits, the memory of the
 //! binary, calls an hour of following, and a hundred shards in real time. Prints the tables, and writes them into docs/performance.md.
 //!
-//!     cargo bench --profile xtask --package xtask --bench shards
+//!     cargo bench --profile xtask --package xtask --features benches --bench shards
 #![expect(
     dead_code,
     unused_imports,
@@ -48,7 +48,7 @@ fn main() {
     // Words behind `--` choose parts of it.
     let chosen: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
     let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|it| it == name);
-    let command = "`cargo bench --profile xtask --package xtask --bench shards`";
+    let command = "`cargo bench --profile xtask --package xtask --features benches --bench shards`";
     for name in ["shards", "shards-memory", "shards-real", "following"].into_iter().filter(|it| is_chosen(it)) {
         let part = match name {
             "shards" => growth(),

@@ -221,6 +221,8 @@ pub struct Follow {
     had_page: bool,
     /// When the output last grew, or was last taken by a slow reader.
     grown_at: Option<Duration>,
+    /// When the log could last be read again after faults.
+    read_again_at: Option<Duration>,
     log_fault: Option<String>,
     stop: Stop,
     stop_faults: Faults,
@@ -273,6 +275,7 @@ impl Follow {
             drained: false,
             had_page: false,
             grown_at: None,
+            read_again_at: None,
             log_fault: None,
             stop: Stop::No,
             stop_faults: Faults::default(),
@@ -379,7 +382,7 @@ impl Follow {
         let over = self.over_since().filter(|_| !self.printing && self.log_queued.is_none())?;
         let faulty = self.log_faults.last.is_some_and(|it| it != Trouble::Refused);
         let limit = if faulty { FAULTY_DRAIN_LIMIT } else { DRAIN_LIMIT };
-        let at = self.grown_at.unwrap_or_default().max(over) + self.log_waited + limit;
+        let at = self.grown_at.max(self.read_again_at).unwrap_or_default().max(over) + self.log_waited + limit;
         Some(if self.log_in_flight { at.max(self.log_asked_at + ANSWER_LIMIT) } else { at })
     }
 
@@ -526,7 +529,7 @@ impl Follow {
         let put_off = std::mem::take(&mut self.put_off);
         if self.log_faults.n > 0 {
             // How it was meanwhile nobody knows: the end has the usual time to be seen from here on.
-            self.grown_at = Some(now);
+            self.read_again_at = Some(now);
         }
         if let Some(since) = self.log_faults.end() {
             let message = format!("the output can be read again, after {}", words(now.saturating_sub(since)));

@@ -368,7 +368,7 @@ async fn pause(grounds: &[Ground]) {
 type Call<F> = (Option<<F as Future>::Output>, Pin<Box<F>>);
 
 /// Awaits all of them, a few at a time, and gives their results in order.
-pub(super) async fn side_by_side<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+pub async fn side_by_side<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut results = Vec::with_capacity(futures.len());
     let mut futures = futures.into_iter();
     loop {

@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::aws::logs::LogRead;
+use crate::aws::logs::{LogRead, LogReader};
 use crate::aws::{Aws, AwsError, Effect, ecs::Described};
-use crate::event::Event;
 use crate::follow::{Action, Fact, Finish, Follow, Target, Trouble};
-use crate::model::{LogEvent, LogLocation, Timestamp};
+use crate::model::{LogLocation, Timestamp};
 use crate::tools::signals::Signals;
 use crate::ui::Ui;
 
@@ -47,7 +46,7 @@ struct Driver<'a> {
     arn: String,
     container: String,
     logs: Option<&'a LogLocation>,
-    stream: String,
+    reader: LogReader,
     clock: Clock,
 }
 
@@ -60,7 +59,8 @@ impl<'a> Driver<'a> {
             arn: target.arn.clone(),
             container: target.container.clone(),
             logs,
-            stream: logs.map(|it| it.stream(&target.arn)).unwrap_or_default(),
+            reader: logs
+                .map_or_else(|| LogReader::new("", ""), |it| LogReader::new(&it.group, &it.stream(&target.arn))),
             clock: Clock::new(aws.speed),
         }
     }
@@ -77,9 +77,8 @@ impl<'a> Driver<'a> {
                     Action::Stop(reason) => stop = Some(Box::pin(self.stop(reason))),
                     Action::Tell(event) => ui.emit(event),
                     Action::Print(events) => {
-                        let lines = events.into_iter().map(|it| line(it, &self.container)).collect();
                         print = Some(Box::pin(async move {
-                            ui.log(lines).await;
+                            ui.lines(&self.container, events).await;
                             Fact::Printed
                         }));
                     }
@@ -112,8 +111,7 @@ impl<'a> Driver<'a> {
     }
 
     async fn read(&self, token: Option<String>, from: Option<Timestamp>) -> Fact {
-        let group = self.logs.map(|it| it.group.as_str()).unwrap_or_default();
-        match fact_of_read(self.client().log_page_from(group, &self.stream, token, from).await) {
+        match fact_of_read(self.reader.page(&self.client(), token, from).await) {
             Ok(fact) => fact,
             Err(error) => Fact::LogFailed { trouble: self.trouble(&error).await, cause: error.cause() },
         }
@@ -184,10 +182,6 @@ async fn pending(call: &mut Call<'_>) -> Fact {
         }
         None => std::future::pending().await,
     }
-}
-
-pub(super) fn line(event: LogEvent, container: &str) -> Event {
-    Event::Log { message: event.message, timestamp: event.timestamp, container: container.to_owned() }
 }
 
 /// Time since the start of following; faster than real time by `speed` on a loopback endpoint.

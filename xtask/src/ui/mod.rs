@@ -27,7 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::model::{Shard, Timestamp};
+use crate::model::{LogEvent, Shard, Timestamp};
 use github::Github;
 use human::{Human, Looks};
 use json::Json;
@@ -39,7 +39,7 @@ pub use human::console_url;
 pub use render::line_and_column;
 
 /// KiB of the task's output that may wait to be written.
-const UNWRITTEN: u32 = 4096;
+const UNWRITTEN: u32 = 2048;
 /// How long words on stderr wait for the output that belongs before them.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The columns of a terminal that does not say.
@@ -236,6 +236,13 @@ impl Ui {
     pub async fn log(&self, lines: Vec<Event>) {
         let permit = self.permit(lines.iter().map(size_of_line).sum()).await;
         self.send(Message::Log { of: self.of.clone(), lines, at: self.now(), permit });
+    }
+
+    /// The same for lines of a container as CloudWatch Logs keeps them: no event is made of each where none is shown.
+    pub async fn lines(&self, container: &str, lines: Vec<LogEvent>) {
+        let permit = self.permit(lines.iter().map(|it| it.message.len() + 64).sum()).await;
+        let (of, container) = (self.of.clone(), container.to_owned());
+        self.send(Message::Lines { of, container, lines, at: self.now(), permit });
     }
 
     /// Writes bytes of the task as they are, in order. Waits like [`Ui::log`].

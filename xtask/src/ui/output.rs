@@ -30,6 +30,20 @@ impl Output {
         }
     }
 
+    pub(super) fn stdout_lines<'a>(&mut self, prefix: &str, lines: impl Iterator<Item = &'a str>) {
+        self.stdout(b"");
+        let Some(Piece::Stdout(last)) = self.pieces.last_mut() else { return };
+        let before = last.len();
+        for line in lines {
+            if !prefix.is_empty() {
+                last.extend_from_slice(prefix.as_bytes());
+            }
+            last.extend_from_slice(line.as_bytes());
+            last.push(b'\n');
+        }
+        self.bytes += last.len() - before;
+    }
+
     pub(super) fn stderr(&mut self, text: &str) {
         self.stderr_bytes(text.as_bytes());
     }

@@ -2,9 +2,10 @@
 //! it has: so the order between the two streams is kept, and yet a stdout that nobody reads (a pager, Ctrl-S) does not keep words
 //! about the run from stderr.
 
+use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::error::Error;
 use crate::event::Event;
+use crate::model::LogEvent;
 use crate::ui::github::Github;
 use crate::ui::human::Human;
 use crate::ui::json::Json;
@@ -36,6 +38,8 @@ pub(super) enum Message {
     Log { of: Of, lines: Vec<Event>, at: Moment, permit: Option<OwnedSemaphorePermit> },
     /// Bytes of the task as they are, for stdout or stderr. The permit as above.
     Raw { stream: Stream, bytes: Vec<u8>, permit: Option<OwnedSemaphorePermit> },
+    /// The same, as CloudWatch Logs has them.
+    Lines { of: Of, container: String, lines: Vec<LogEvent>, at: Moment, permit: Option<OwnedSemaphorePermit> },
     /// Something failed.
     Error { of: Of, error: Box<Error>, at: Moment },
     /// A command's own result.
@@ -70,6 +74,15 @@ impl Printer {
             Printer::Human(human) => human.event(of, event, at, out),
             Printer::Json(json, _) => json.event(of, event, at, out),
             Printer::Github(github) => github.event(of, event, at, out),
+        }
+    }
+
+    fn lines(&mut self, of: &Of, container: &str, lines: Vec<LogEvent>, at: Moment, out: &mut Output) {
+        if let Printer::Human(human) = self {
+            return human.lines(of, &lines, out);
+        }
+        for LogEvent { message, timestamp } in lines {
+            self.event(of, &Event::Log { message, timestamp, container: container.to_owned() }, at, out);
         }
     }
 
@@ -217,6 +230,7 @@ pub(super) fn start(printer: Printer, streams: Streams, begun: Instant) -> Way {
         product: streams.product,
         stuck: false,
         begun,
+        unwritable: HashSet::new(),
     };
     thread::spawn(move || worker.run());
     Way::Threads(sender)
@@ -234,6 +248,8 @@ struct Worker {
     /// stdout takes nothing at present: stderr does not wait for it.
     stuck: bool,
     begun: Instant,
+    /// Files that cannot be appended to, which is told once each.
+    unwritable: HashSet<PathBuf>,
 }
 
 /// What belongs to a batch beside its bytes.
@@ -257,6 +273,10 @@ impl Batch {
                 for line in &lines {
                     printer.event(&of, line, at, out);
                 }
+                self.permits.extend(permit);
+            }
+            Message::Lines { of, container, lines, at, permit } => {
+                printer.lines(&of, &container, lines, at, out);
                 self.permits.extend(permit);
             }
             Message::Raw { stream, bytes, permit } => {
@@ -389,7 +409,9 @@ impl Worker {
     }
 
     fn append(&mut self, path: &Path, text: &str) {
-        if let Err(cause) = append(path, text) {
+        if let Err(cause) = append(path, text)
+            && self.unwritable.insert(path.to_owned())
+        {
             self.warn(&format!("cannot write to `{}`: {cause}", path.display()));
         }
     }

@@ -7,9 +7,8 @@ use crate::aws::ecs::Described;
 use crate::aws::logs::LogRead;
 use crate::aws::{Aws, AwsError};
 use crate::error::Result;
-use crate::event::Event;
 use crate::model::{LogEvent, Plan, Timestamp};
-use crate::stage::follow::{Clock, for_following, line};
+use crate::stage::follow::{Clock, for_following};
 use crate::stage::launch::{self, Order, Settled};
 use crate::stage::register::TaskDefinition;
 use crate::stage::shards::gate::Gate;
@@ -91,6 +90,7 @@ impl Shared {
             stop_run: &self.stop_run,
             single: None,
             many: Some((shard, &self.gate)),
+            former: Vec::new(),
         };
         let aws = self.launching.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let settled = Box::pin(launch::launch(&aws, &ui, order, &mut signals)).await;
@@ -112,8 +112,7 @@ impl Shared {
     }
 
     pub async fn print(self: Arc<Shared>, shard: u32, ui: Ui, events: Vec<LogEvent>) -> Answer {
-        let lines: Vec<Event> = events.into_iter().map(|it| line(it, &self.plan.container)).collect();
-        ui.log(lines).await;
+        ui.lines(&self.plan.container, events).await;
         Answer::Printed { shard }
     }
 

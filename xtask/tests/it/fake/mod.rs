@@ -24,6 +24,7 @@
 //! - **What is sent is checked**: a member that AWS would silently ignore, an operation without a script or an unsigned call fails
 //!   the test that owns the fake, with the request; what ECS refuses is refused.
 
+pub mod after;
 pub mod behind;
 pub mod clock;
 pub mod definitions;
@@ -55,6 +56,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use after::Started;
 pub use faults::{Calls, Fault};
 pub use hooks::Moment;
 pub use life::{ContainerLife, Life, Millis, OnSigterm};
