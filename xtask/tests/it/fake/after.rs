@@ -1,12 +1,13 @@
 //! What a test looks at when the run is over: what was asked, what was started, what still runs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::Value;
 
 use super::behind::Behind;
-use super::{Core, Fake, Record, definitions, record, tasks};
+use super::{Core, Fake, Millis, Record, definitions, http, record, tasks};
 
 /// What RunTask made, as it is now.
 #[derive(Debug, Clone)]
