@@ -19,7 +19,7 @@ pub struct Read {
     pub rates: Vec<f64>,
     /// The same of each page.
     pub page_rates: Vec<f64>,
-    /// The most resident memory of the process, in MB.
+    /// The most resident memory of the process, in MiB.
     pub resident: f64,
     /// Whether everything was there, in order.
     pub is_whole: bool,
@@ -55,11 +55,18 @@ pub fn serve(tools: &Tools, lines: usize) {
     let pages = Pages::open(lines, world::address(&fake));
     let world = world::on_fake("serve", tools, &fake, &format!("http://127.0.0.1:{}", pages.port));
     let command = world.ours(&["--image", world::IMAGE]);
-    let variables = command.get_envs().filter_map(|(name, value)| Some(format!("{}={}", name.display(), value?.display())));
+    let variables =
+        command.get_envs().filter_map(|(name, value)| Some(format!("{}={}", name.display(), value?.display())));
     let variables: Vec<String> = variables.collect();
     let words: Vec<_> = command.get_args().map(|it| it.display().to_string()).collect();
     let folder = world.path().join("project");
-    println!("cd {} && env -i {} {} {}", folder.display(), variables.join(" "), env!("CARGO_BIN_EXE_xtask"), words.join(" "));
+    println!(
+        "cd {} && env -i {} {} {}",
+        folder.display(),
+        variables.join(" "),
+        env!("CARGO_BIN_EXE_xtask"),
+        words.join(" ")
+    );
     loop {
         thread::sleep(Duration::from_secs(60));
     }

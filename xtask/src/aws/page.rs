@@ -197,7 +197,8 @@ impl<'a> Reader<'a> {
     }
 
     fn events(&mut self) -> Option<Vec<LogEvent>> {
-        let (mut events, mut layout) = (Vec::new(), Layout::default());
+        // About as many as there are, so that a page takes no more memory than it must.
+        let (mut events, mut layout) = (Vec::with_capacity(self.body.len() / 128), Layout::default());
         self.expect(b'[')?;
         if self.peek()? == b']' {
             self.at += 1;
@@ -309,8 +310,18 @@ mod tests {
     }
 
     const MESSAGES: [&str; 12] = [
-        "plain", "", "a \"quoted\" word", "\\", "\"", "ends in \\\"", "tab\tand\nline", "\u{1}\u{7f}", "größer 日本", "\u{1f600}\u{301}",
-        "\"nextForwardToken\":\"f/9\"", "{\"message\":\"x\"},[",
+        "plain",
+        "",
+        "a \"quoted\" word",
+        "\\",
+        "\"",
+        "ends in \\\"",
+        "tab\tand\nline",
+        "\u{1}\u{7f}",
+        "größer 日本",
+        "\u{1f600}\u{301}",
+        "\"nextForwardToken\":\"f/9\"",
+        "{\"message\":\"x\"},[",
     ];
 
     #[test]
@@ -322,7 +333,9 @@ mod tests {
                 for name in order {
                     let value = match name {
                         "message" => json!(MESSAGES[(number * 7 % 12) as usize]),
-                        "timestamp" => json!([0, 7, 1_764_000_009_998 + number * 13, 1_764_000_000_000, -1][(number / 5 % 5) as usize]),
+                        "timestamp" => json!(
+                            [0, 7, 1_764_000_009_998 + number * 13, 1_764_000_000_000, -1][(number / 5 % 5) as usize]
+                        ),
                         _ => json!(1_764_000_000_000 + number * number * 1_000),
                     };
                     event.insert(name.to_owned(), value);
@@ -331,7 +344,11 @@ mod tests {
             }
             events
         };
-        for order in [["ingestionTime", "message", "timestamp"], ["timestamp", "message", "ingestionTime"], ["message", "timestamp", "ingestionTime"]] {
+        for order in [
+            ["ingestionTime", "message", "timestamp"],
+            ["timestamp", "message", "ingestionTime"],
+            ["message", "timestamp", "ingestionTime"],
+        ] {
             let before = json!({ "nextForwardToken": "f/1", "nextBackwardToken": "b/1", "events": events(order) });
             let behind = json!({ "events": events(order), "nextBackwardToken": "b/1", "nextForwardToken": "f/1" });
             for page in [before, behind] {
@@ -342,7 +359,11 @@ mod tests {
             }
         }
         // Members that come in another order from one event to the next, and others.
-        let mixed: Vec<Value> = events(["message", "timestamp", "ingestionTime"]).into_iter().zip(events(["timestamp", "message", "ingestionTime"])).flat_map(|(a, b)| [a, b]).collect();
+        let mixed: Vec<Value> = events(["message", "timestamp", "ingestionTime"])
+            .into_iter()
+            .zip(events(["timestamp", "message", "ingestionTime"]))
+            .flat_map(|(a, b)| [a, b])
+            .collect();
         let body = json!({ "searched": 7, "events": mixed }).to_string();
         assert_eq!(read(body.as_bytes()), Some(expected(&body)));
         for body in [r#"{"events":[]}"#, r#"{"events":[],"nextForwardToken":"f/\u002f"}"#] {

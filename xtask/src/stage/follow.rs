@@ -59,7 +59,8 @@ impl<'a> Driver<'a> {
             arn: target.arn.clone(),
             container: target.container.clone(),
             logs,
-            reader: logs.map_or_else(|| LogReader::new("", ""), |it| LogReader::new(&it.group, &it.stream(&target.arn))),
+            reader: logs
+                .map_or_else(|| LogReader::new("", ""), |it| LogReader::new(&it.group, &it.stream(&target.arn))),
             clock: Clock::new(aws.speed),
         }
     }
