@@ -115,7 +115,7 @@ pub async fn stop(aws: &Aws, cluster: &str, arns: Vec<String>, reason: &str, sig
                         Described::Task(_) => drop(to_look.insert(arn, now + AGAIN)),
                         Described::Missing(_) if now < PATIENCE => drop(to_look.insert(arn, now + AGAIN)),
                         Described::Missing(reason) => {
-                            answer.left.push((arn, format!("ECS does not know it: {reason}")))
+                            answer.left.push((arn, format!("ECS does not know it: {reason}")));
                         }
                     }
                 }
