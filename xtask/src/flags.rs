@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::config::values;
@@ -168,13 +169,13 @@ pub struct Cli {
 #[command(next_help_heading = "Everywhere")]
 pub struct Everywhere {
     /// The environment of tasks.toml; XTASK_ENV says it too
-    #[arg(short, long, value_name = "ENV", global = true)]
+    #[arg(short, long, value_name = "ENV", global = true, value_parser = parse_filled)]
     pub env: Option<String>,
     /// The AWS profile, before AWS_PROFILE and tasks.toml's
-    #[arg(long, value_name = "NAME", global = true)]
+    #[arg(long, value_name = "NAME", global = true, value_parser = parse_filled)]
     pub profile: Option<String>,
     /// The AWS region, before tasks.toml's
-    #[arg(long, value_name = "REGION", global = true)]
+    #[arg(long, value_name = "REGION", global = true, value_parser = parse_filled)]
     pub region: Option<String>,
     /// How to say what happens: for people, or one JSON object a line on stdout
     #[arg(long, value_enum, default_value_t = Format::Human, value_name = "FORMAT", global = true)]
@@ -370,7 +371,6 @@ pub struct Ps {
 #[command(before_help = STOP_EXAMPLES)]
 pub struct Stop {
     /// An ECS task: its ARN, its id, the start of its id, or a task's name if only one of that task runs
-    #[arg(required_unless_present = "run")]
     pub id: Option<String>,
     /// Every ECS task of the run with this id
     #[arg(long, value_name = "RUN", conflicts_with = "id")]
@@ -488,7 +488,18 @@ impl Cli {
     }
 
     fn read_all(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
-        let matches = Cli::description().try_get_matches_from(arguments)?;
+        let names_globs = arguments.iter().any(|it| it == "--if-changed");
+        let matches = Cli::description().try_get_matches_from(arguments).map_err(|error| {
+            let missing = error.get(ContextKind::InvalidArg);
+            match missing {
+                Some(ContextValue::Strings(missing)) if names_globs && missing.iter().any(|it| it == "<TASK>") => {
+                    let message = "TASK is missing: --if-changed takes every word behind it for a GLOB; \
+                                   write the task first: `run TASK --if-changed 'db/**' --base main`";
+                    Cli::description().error(ErrorKind::MissingRequiredArgument, message)
+                }
+                _ => error,
+            }
+        })?;
         Cli::from_arg_matches(&matches).map_err(|it| it.format(&mut Cli::description()))
     }
 }
@@ -624,6 +635,11 @@ fn closes_its_brackets(pattern: &str) -> bool {
         }
     }
     true
+}
+
+fn parse_filled(text: &str) -> Result<String, String> {
+    // A variable of a script that is not set must not choose something else.
+    if text.trim().is_empty() { Err("expected a name, not nothing".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 fn parse_run_id(text: &str) -> Result<String, String> {

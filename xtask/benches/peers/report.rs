@@ -42,15 +42,21 @@ impl Report {
         );
         self.launches(rows);
         self.faster("Enter to RunTask, without a build", rows);
-        let (ours, theirs) = (Spread::of(&rows[0].first).median, Spread::of(&rows[1].first).median);
-        writeln!(
-            self.tables,
-            "First output at 0 ms: {} ms for xtask (“Resolved …”), {} ms for the script, which says nothing before it has started the ECS task: {:.0} times sooner.\n",
-            Spread::of(&rows[0].first),
-            Spread::of(&rows[1].first),
-            theirs / ours,
-        )
-        .expect("a string takes it");
+        self.first_output(rows);
+    }
+
+    fn first_output(&mut self, rows: &[Row]) {
+        let each = rows.iter().map(|row| {
+            // What was ended at RunTask's answer may have said nothing until then.
+            if row.first.len() < row.times[0].len() {
+                format!("{}: nothing before RunTask's answer", row.name)
+            } else {
+                format!("{}: {} ms", row.name, Spread::of(&row.first))
+            }
+        });
+        let each: Vec<String> = each.collect();
+        writeln!(self.tables, "First output at 0 ms a call, of stdout or stderr: {}.\n", each.join("; "))
+            .expect("a string takes it");
     }
 
     pub fn with_build(&mut self, cached: &[Row], changed: &[Row]) {
@@ -61,6 +67,7 @@ impl Report {
         );
         self.launches(cached);
         self.faster("Enter to RunTask, the build cached", cached);
+        self.first_output(cached);
         self.heading(
             "From Enter to RunTask accepted, one file of the context changed",
             "Both build and push: most of it is docker's own time, in which nobody can be faster.",
@@ -163,7 +170,7 @@ impl Report {
         let (ours, script) = (Spread::of(&memory[0]), Spread::of(&memory[1]));
         writeln!(
             self.tables,
-            "Memory of a whole run, everything below the process included and shared pages counted once: {ours} MB for xtask, {script} MB for the script, {:.1}×.\n",
+            "Memory of a whole run, everything below the process included and shared pages counted once: {ours} MiB for xtask, {script} MiB for the script, {:.1}×.\n",
             script.median / ours.median
         )
         .expect("a string takes it");
@@ -190,7 +197,7 @@ impl Report {
                 format!("{} ({}–{})", thousands(rate.median), thousands(rate.min), thousands(rate.max)),
                 it.rates.len().to_string(),
                 thousands(pages.median),
-                format!("{:.0}", it.resident),
+                format!("{:.1}", it.resident),
                 if it.is_whole { "whole, in order".to_owned() } else { "**not whole**".to_owned() },
             ]);
         }
@@ -212,7 +219,11 @@ impl Report {
                 ratio >= aim,
             );
         }
-        self.table(&["", "lines a second", "runs", "of the median page", "memory of the process, MB", "output"], &rows);
+        self.table(
+            &["", "lines a second", "runs", "of the median page", "memory of the process, MiB", "output"],
+            &rows,
+        );
+        // As `ps` and `top` show it.
         let resident = reads[0].resident;
         self.goal(
             &format!("Memory while following {count} lines"),
@@ -226,7 +237,7 @@ impl Report {
     pub fn text(&self) -> String {
         let goals = page::table(&["", "aimed at", "measured", ""], &self.goals);
         format!(
-            "`cargo bench --profile xtask --package xtask --bench peers`. Medians of {} runs (least–most), everybody against the same \
+            "`cargo bench --profile xtask --package xtask --features benches --bench peers`. Medians of {} runs (least–most), everybody against the same \
              server on loopback, in turn, with 0, 20 and 100 ms of delay a call. {}\n\n{SETTING}\n\n{goals}\n{}{LIMITS}",
             self.runs,
             page::setting(),

@@ -1,18 +1,20 @@
 //! CloudWatch Logs: pages of one stream by forward token. Never by time: events that share a millisecond would be lost or repeated.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_cloudwatchlogs::operation::get_log_events::GetLogEventsOutput;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::{
-    BeforeDeserializationInterceptorContextRef, Output, OutputOrError,
+    BeforeDeserializationInterceptorContextMut, Output, OutputOrError,
 };
-use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SharedResponseDeserializer};
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
+use http_body_util::BodyExt;
+use hyper::body::{Bytes, Frame};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{Aws, AwsError, page};
@@ -61,17 +63,19 @@ impl Aws {
     async fn log_answer(&self, place: Place) -> Result<Answer, AwsError> {
         let large = LargePage::default();
         let call = self.log_call(place).customize().interceptor(large.clone()).send().await;
-        if let Some(body) = large.take() {
-            return Ok(Answer::Large(body));
+        let call = call.map_err(|it| AwsError::new("GetLogEvents", it));
+        match large.take() {
+            // Where the call failed all the same it may have come in part.
+            Some(body) if call.is_ok() => Ok(Answer::Large(body)),
+            _ => answer_of(call),
         }
-        answer_of(call.map_err(|it| AwsError::new("GetLogEvents", it)))
     }
 
     fn log_call(
         &self,
         place: Place,
     ) -> aws_sdk_cloudwatchlogs::operation::get_log_events::builders::GetLogEventsFluentBuilder {
-        self.logs
+        self.logs()
             .get_log_events()
             .log_group_name(place.group)
             .log_stream_name(place.stream)
@@ -87,7 +91,7 @@ impl Aws {
             Answer::Large(body) => body,
         };
         // A thread that is gone, or a page that is not as usual: the SDK reads it.
-        if let Ok(Some((events, next_token))) = spawn_blocking(move || page::read(body.bytes()?)).await {
+        if let Ok(Some((events, next_token))) = spawn_blocking(move || page::read(&body)).await {
             return Ok(LogRead::Page(LogPage { events, next_token }));
         }
         let call = self.log_call(place).send().await;
@@ -100,7 +104,7 @@ impl Aws {
     /// Whether there is a log group of this name.
     pub async fn log_group_exists(&self, group: &str) -> Result<bool, AwsError> {
         // It is a prefix; the name itself comes first of those that begin with it.
-        let call = self.logs.describe_log_groups().log_group_name_prefix(group).send().await;
+        let call = self.logs().describe_log_groups().log_group_name_prefix(group).send().await;
         let answer = call.map_err(|it| AwsError::new("DescribeLogGroups", it))?;
         Ok(answer.log_groups.unwrap_or_default().iter().any(|it| it.log_group_name.as_deref() == Some(group)))
     }
@@ -120,7 +124,7 @@ struct Place {
 enum Answer {
     Read(LogRead),
     /// A page with many lines, in memory.
-    Large(SdkBody),
+    Large(Vec<u8>),
 }
 
 fn answer_of(call: Result<GetLogEventsOutput, AwsError>) -> Result<Answer, AwsError> {
@@ -173,7 +177,7 @@ impl LogReader {
             None => aws.log_answer(place.clone()).await?,
         };
         if let Answer::Large(body) = &answer
-            && let Some(next) = body.bytes().and_then(page::next_token).filter(|it| place.token.as_ref() != Some(it))
+            && let Some(next) = page::next_token(body).filter(|it| place.token.as_ref() != Some(it))
         {
             let next = Place { token: Some(next), ..place.clone() };
             let (aws, asked) = (aws.clone(), next.clone());
@@ -189,29 +193,32 @@ impl LogReader {
         let mut ahead = self.lock().take().filter(|it| it.place == *place)?;
         let answer = (&mut ahead.answer).await.ok()?.ok()?;
         let is_new = match &answer {
-            Answer::Large(body) => {
-                body.bytes().and_then(page::next_token).is_some_and(|it| place.token.as_ref() != Some(&it))
-            }
+            Answer::Large(body) => page::next_token(body).is_some_and(|it| place.token.as_ref() != Some(&it)),
             Answer::Read(LogRead::Page(page)) => !page.events.is_empty() && page.next_token != place.token,
             Answer::Read(LogRead::Missing(_)) => false,
         };
         is_new.then_some(answer)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Ahead>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Ahead>> {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Keeps the body of a large page from the SDK, which would read it byte by byte on the only thread.
+/// Keeps the body of a large page from the SDK, which would hold it twice, and read it byte by byte on the only thread. It passes
+/// through here piece by piece, so that timeouts and faults are the SDK's as ever; what the SDK gets in its place is empty.
 #[derive(Debug, Clone, Default)]
 struct LargePage {
-    body: Arc<Mutex<Option<SdkBody>>>,
+    body: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
 impl LargePage {
-    fn take(&self) -> Option<SdkBody> {
-        self.body.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn take(&self) -> Option<Vec<u8>> {
+        self.lock().take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -221,26 +228,39 @@ impl Intercept for LargePage {
         "LargePage"
     }
 
-    fn read_before_deserialization(
+    fn modify_before_deserialization(
         &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
         _components: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let response = context.response();
-        let is_large = response.body().content_length().is_none_or(|it| it >= LARGE);
-        if is_large && response.status().as_u16() == 200 {
-            config.interceptor_state().store_put(SharedResponseDeserializer::new(self.clone()));
+        let response = context.response_mut();
+        // Of unknown length it may be large.
+        let length = response.body().content_length();
+        if response.status().as_u16() != 200 || length.is_some_and(|it| it < LARGE) {
+            return Ok(());
         }
+        *self.lock() = Some(Vec::with_capacity(usize::try_from(length.unwrap_or(LARGE))?));
+        let whole = std::mem::replace(response.body_mut(), SdkBody::taken());
+        let pieces = self.clone();
+        *response.body_mut() = SdkBody::from_body_1_x(whole.map_frame(move |frame| match frame.into_data() {
+            Ok(bytes) => {
+                pieces.lock().get_or_insert_default().extend_from_slice(&bytes);
+                Frame::data(Bytes::new())
+            }
+            Err(other) => other,
+        }));
+        config.interceptor_state().store_put(SharedResponseDeserializer::new(Nothing));
         Ok(())
     }
 }
 
-impl DeserializeResponse for LargePage {
-    fn deserialize_nonstreaming_with_config(&self, response: &HttpResponse, _config: &ConfigBag) -> OutputOrError {
-        // In memory a clone is the same bytes.
-        let body = response.body().try_clone().ok_or_else(|| OrchestratorError::other("the body is not in memory"))?;
-        *self.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+/// Reads nothing: the page is elsewhere.
+#[derive(Debug)]
+struct Nothing;
+
+impl DeserializeResponse for Nothing {
+    fn deserialize_nonstreaming_with_config(&self, _response: &HttpResponse, _config: &ConfigBag) -> OutputOrError {
         Ok(Output::erase(GetLogEventsOutput::builder().build()))
     }
 }

@@ -197,7 +197,8 @@ impl<'a> Reader<'a> {
     }
 
     fn events(&mut self) -> Option<Vec<LogEvent>> {
-        let (mut events, mut layout) = (Vec::new(), Layout::default());
+        // About as many as there are, so that a page takes no more memory than it must.
+        let (mut events, mut layout) = (Vec::with_capacity(self.body.len() / 128), Layout::default());
         self.expect(b'[')?;
         if self.peek()? == b']' {
             self.at += 1;

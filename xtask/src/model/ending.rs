@@ -144,6 +144,9 @@ pub struct Ending {
     pub exit_code: u8,
     /// This run.
     pub run_id: String,
+    /// The run that started the ECS task, where this one only followed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub followed_run_id: Option<String>,
     /// The ECS task, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_arn: Option<String>,
@@ -172,7 +175,7 @@ pub struct Ending {
     #[serde(rename = "reason", skip_serializing_if = "Option::is_none")]
     pub explanation: Option<String>,
     /// One thing to do.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// Every attempt, in order, where there was more than one.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -19,6 +19,7 @@ use crate::stage::exclusive::{self, Look, Wish};
 use crate::stage::register::TaskDefinition;
 use crate::stage::shards::gate::Gate;
 use crate::stage::survey::known;
+use crate::tools::random::random_bytes;
 use crate::tools::signals::Signals;
 use crate::ui::{Ui, console_url};
 
@@ -528,13 +529,6 @@ fn reasons(failures: &[Failure]) -> String {
 /// 64 characters at most, of those that ECS allows.
 fn client_token() -> Result<String> {
     Ok(random_bytes::<16>()?.iter().map(|it| format!("{it:02x}")).collect())
-}
-
-/// Random bytes from the operating system.
-pub fn random_bytes<const N: usize>() -> Result<[u8; N]> {
-    ring::rand::generate(&ring::rand::SystemRandom::new())
-        .map(ring::rand::Random::expose)
-        .map_err(|_| Error::failed("the operating system gives no random numbers"))
 }
 
 #[cfg(test)]

@@ -39,7 +39,9 @@ pub use human::console_url;
 pub use render::line_and_column;
 
 /// KiB of the task's output that may wait to be written.
-const UNWRITTEN: u32 = 2048;
+const UNWRITTEN: u32 = 512;
+/// Lines of a page that go to the printer at once.
+const PART: usize = 1000;
 /// How long words on stderr wait for the output that belongs before them.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The columns of a terminal that does not say.
@@ -238,11 +240,19 @@ impl Ui {
         self.send(Message::Log { of: self.of.clone(), lines, at: self.now(), permit });
     }
 
-    /// The same for lines of a container as CloudWatch Logs keeps them: no event is made of each where none is shown.
+    /// The same for lines of a container as CloudWatch Logs keeps them: no event is made of each where none is shown. A page of ten
+    /// thousand goes in parts, so that what is written is given back soon; dropped before it is ready, the rest is not printed.
     pub async fn lines(&self, container: &str, lines: Vec<LogEvent>) {
-        let permit = self.permit(lines.iter().map(|it| it.message.len() + 64).sum()).await;
-        let (of, container) = (self.of.clone(), container.to_owned());
-        self.send(Message::Lines { of, container, lines, at: self.now(), permit });
+        let mut lines = lines.into_iter();
+        loop {
+            let part: Vec<LogEvent> = lines.by_ref().take(PART).collect();
+            if part.is_empty() {
+                return;
+            }
+            let permit = self.permit(part.iter().map(|it| it.message.len() + 64).sum()).await;
+            let (of, container) = (self.of.clone(), container.to_owned());
+            self.send(Message::Lines { of, container, lines: part, at: self.now(), permit });
+        }
     }
 
     /// Writes bytes of the task as they are, in order. Waits like [`Ui::log`].

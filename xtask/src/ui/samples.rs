@@ -68,6 +68,7 @@ pub(super) fn ending(outcome: Outcome, exit_code: u8) -> Ending {
         outcome,
         exit_code,
         run_id: "r-1".to_owned(),
+        followed_run_id: None,
         task_arn: Some(ARN.to_owned()),
         task_definition: Some(REVISION.to_owned()),
         image: Some(IMAGE.to_owned()),

@@ -18,7 +18,8 @@ use crate::verdict::{OurDoing, Verdict, verdict};
 /// Prints the table, or an object a line.
 pub async fn ps(file: &TasksFile, flags: &flags::Ps, everywhere: &Everywhere, ui: &Ui) -> Result<u8> {
     let grounds = reach::grounds(file, everywhere, ui).await?;
-    let mut found = Box::pin(find::list(&grounds, None)).await?;
+    let list = Box::pin(find::list(&grounds, None));
+    let mut found = reach::patiently(&grounds, everywhere, ui, list).await?;
     if !flags.all {
         found.retain(|it| !it.task.is_stopped());
     }

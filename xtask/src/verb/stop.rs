@@ -23,9 +23,18 @@ pub async fn stop(
     ui: &Ui,
     signals: &mut Signals,
 ) -> Result<u8> {
+    if flags.id.is_none() && flags.run.is_none() {
+        return Err(Error::refused("nothing is named to be stopped")
+            .hint("give an ID (`cargo xtask ps` lists them), or --run RUN for all that a run has started"));
+    }
     let grounds = reach::grounds(file, everywhere, ui).await?;
     let found = match (&flags.id, &flags.run) {
-        (Some(id), _) => match conclude::or_signal(Box::pin(find::find(&grounds, id, For::Stopping)), signals).await? {
+        (Some(id), _) => match conclude::or_signal(
+            reach::patiently(&grounds, everywhere, ui, Box::pin(find::find(&grounds, id, For::Stopping))),
+            signals,
+        )
+        .await?
+        {
             Sought::Task(found) => vec![*found],
             Sought::Forgotten(forgotten) => {
                 let message = format!("ECS has forgotten the ECS task {}: it ended over an hour ago", forgotten.id);
@@ -33,14 +42,18 @@ pub async fn stop(
             }
         },
         (None, Some(run)) => {
-            let found = conclude::or_signal(Box::pin(find::of_run(&grounds, run)), signals).await?;
+            let found = conclude::or_signal(
+                reach::patiently(&grounds, everywhere, ui, Box::pin(find::of_run(&grounds, run))),
+                signals,
+            )
+            .await?;
             if found.is_empty() && everywhere.format == Format::Human {
                 // Not an error: a cancelled job asks without knowing whether it came as far as starting something.
                 ui.print(format!("ECS lists no ECS task of the run {run}: nothing to stop\n"));
             }
             found
         }
-        (None, None) => return Err(Error::refused("nothing is named to be stopped").hint("give an ID, or --run RUN")),
+        (None, None) => Vec::new(),
     };
     let (running, over): (Vec<_>, Vec<_>) = found.into_iter().partition(|it| !it.task.is_stopped());
     for found in &over {

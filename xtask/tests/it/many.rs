@@ -84,10 +84,8 @@ fn credentials_that_expire_are_renewed_once_for_all() {
 
 #[test]
 fn capacity_for_half_of_them_takes_twice_as_long() {
-    let fake = staging(Fake::in_memory()).task_life(shard_life(20)).throttles_like_aws_at(25.0).room_for(
-        many() as usize / 2,
-        "Capacity is unavailable at this time. Please try again later or in a different availability zone",
-    );
+    let fake = staging(Fake::in_memory()).task_life(shard_life(20)).throttles_like_aws_at(25.0);
+    let fake = fake.capacity(many() as usize / 2);
     let ran = run(fake.keeps_no_records(), &tasks(many(), ""), "", None);
     println!("capacity for half of {}: {:.1} s, {:?}", many(), ran.seconds, ran.calls);
     assert_eq!(ran.code, 0, "{}", ran.stderr);

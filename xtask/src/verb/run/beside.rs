@@ -119,14 +119,22 @@ impl Run<'_> {
             let mut ending = attach::ending(found);
             (ending.outcome, ending.exit_code) = (Outcome::Detached, exit::OK);
             ending.explanation = Some(attach::by_hand(self.everywhere, &task.environment.value, found));
-            return Ok(self.timed(ending));
+            return Ok(self.followed(self.timed(ending)));
         }
         let settings = Settings { account: None, ..task.settings.clone() };
         let cluster = Sourced::default(facts.cluster.clone());
         let place = Place { cluster, settings, tasks: Vec::new() };
         let ground = Ground { aws: aws.clone(), environment: task.environment.value.clone(), place };
         let found = Found { ground: &ground, name: task.task.clone(), task: found.clone() };
-        attach::follow_found(&found, self.everywhere, &self.cx.ui, signals).await
+        let ending = attach::follow_found(&found, self.everywhere, &self.cx.ui, signals).await?;
+        Ok(self.followed(ending))
+    }
+
+    /// Of an ECS task of another run: both ids. `stop --run` with ours must not stop theirs.
+    fn followed(&self, mut ending: Ending) -> Ending {
+        let started_by = std::mem::replace(&mut ending.run_id, self.run_id.clone());
+        ending.followed_run_id = Some(started_by).filter(|it| !it.is_empty() && *it != self.run_id);
+        ending
     }
 
     /// Somebody else's ECS task runs, or has done it already. `None`: that is only said, in a dry run.
@@ -160,7 +168,7 @@ impl Run<'_> {
         }
         let mut ending = attach::ending(found);
         ending.outcome = Outcome::AlreadyRunning;
-        ending.run_id.clone_from(&self.run_id);
+        ending = self.followed(ending);
         ending.explanation = Some(what);
         let line = reach::again(self.everywhere, &task.environment.value, &format!("attach {}", found.id()));
         ending.hint = Some(format!("follow it with `{line}`, or run with --attach-if-running"));

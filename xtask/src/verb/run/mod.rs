@@ -19,8 +19,8 @@ use crate::cx::{Cx, TasksFile};
 use crate::error::{Error, Result, exit};
 use crate::event::Event;
 use crate::flags::{self, Everywhere, Format};
-use crate::model::{Ending, ResolvedTask};
-use crate::stage::launch;
+use crate::model::{Ending, Outcome, ResolvedTask, Timings};
+use crate::tools::random::random_bytes;
 use crate::tools::signals::Signals;
 use crate::ui::Ui;
 use crate::verb::changed;
@@ -50,7 +50,7 @@ pub async fn run(
     let mut sequence = Sequence::new(&whole, prepared);
     let needless = Box::pin(sequence.look_around(signals)).await?;
     if flags.dry_run {
-        return Ok(exit::OK);
+        return Ok(whole.planned());
     }
     let ending = match needless {
         Some(ending) => ending,
@@ -115,6 +115,19 @@ impl<'a> Whole<'a> {
         }
     }
 
+    /// The end of a dry run. For programs the last event is the same whatever happened; people have seen the plan.
+    fn planned(&self) -> u8 {
+        if self.everywhere.format == Format::Json {
+            let explanation = Some("a dry run: nothing was built, written or started".to_owned());
+            let (outcome, exit_code) = (Outcome::Skipped, exit::OK);
+            let timings = Timings { total: Some(self.start.elapsed().as_secs_f64()), ..Timings::default() };
+            let run_id = self.run_id.to_owned();
+            let ending = Ending { outcome, exit_code, run_id, explanation, timings, ..Ending::default() };
+            self.cx.ui.emit(Event::Finished(Box::new(ending)));
+        }
+        exit::OK
+    }
+
     /// The last event, and its exit code.
     fn finish(&self, ending: Ending) -> u8 {
         let exit_code = ending.exit_code;
@@ -149,6 +162,6 @@ pub fn ending_of(error: &Error, run_id: &str) -> Ending {
 /// Twelve letters and digits: the same id twice in a cluster is out of the question.
 fn random_id() -> Result<String> {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    let bytes = launch::random_bytes::<12>()?;
+    let bytes = random_bytes::<12>()?;
     Ok(bytes.iter().map(|it| char::from(ALPHABET[usize::from(it % 32)])).collect())
 }

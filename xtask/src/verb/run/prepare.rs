@@ -179,7 +179,7 @@ fn tell_plans(planned: &[(Run<'_>, Prepared, Option<Listing>)], names: &[String]
             needs,
             skipped: left_out,
             lines,
-            register_task_definition: plan.map(|it| plan::shown(&it.definition)),
+            register_task_definition: plan.map(|it| plan::shown(&plan::definition_to_be(it))),
             run_task: plan.map(|it| plan::shown(&it.run_task)),
         });
     }

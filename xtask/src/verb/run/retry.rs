@@ -6,14 +6,14 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::model::{Ending, Outcome};
 use crate::retry::Attempts;
-use crate::stage::launch;
+use crate::tools::random::random_bytes;
 use crate::tools::signals::{self, Signals};
 use crate::verb::run::Run;
 
 impl Run<'_> {
     /// From 0 to 1.
     pub(super) fn jitter() -> Result<f64> {
-        Ok(f64::from(launch::random_bytes::<1>()?[0]) / 255.0)
+        Ok(f64::from(random_bytes::<1>()?[0]) / 255.0)
     }
 
     /// Says that another attempt follows, and waits. `Some`: a signal came, and none follows. `speed`: of time, on an endpoint of this machine.

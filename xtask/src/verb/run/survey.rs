@@ -1,6 +1,7 @@
 //! What is read before anything is decided: of AWS, of the build contexts, of git. All tasks of a run side by side, and what they have in common
 //! once.
 
+use std::cell::OnceCell;
 use std::path::Path;
 
 use crate::aws::Aws;
@@ -24,20 +25,26 @@ pub(super) async fn survey_all(turns: &[Turn<'_>], signals: &mut Signals) -> Res
         return Ok(turns.iter().map(|_| None).collect());
     };
     let guard = reach::guard_endpoint(&task.environment, &task.settings)?;
-    let aws = match &run.aws {
-        Some(aws) => aws.clone(),
-        None => reach::connect(&task.settings, &run.cx.ui).await?,
-    };
-    let reads = survey::Reads::new(&aws);
     let mut inputs = Inputs::default();
     let on_ecs: Vec<&Turn<'_>> = turns.iter().filter(is_on_ecs).collect();
+    let (connected, shared) = (OnceCell::new(), OnceCell::new());
     let rounds = async {
         let commit = async { git::commit(&run.cx.sh, &run.cx.root).await };
-        let firsts = side_by_side(on_ecs.iter().map(|it| survey::first(&reads, &it.task)).collect());
-        let (firsts, read, commit) = tokio::join!(firsts, inputs.read(&run.cx.root, &on_ecs), commit);
-        Ok::<_, Error>((firsts.into_iter().collect::<Result<Vec<_>>>()?, read, commit))
+        let firsts = async {
+            let aws = match &run.aws {
+                Some(aws) => aws.clone(),
+                None => reach::connect(&task.settings, &run.cx.ui).await?,
+            };
+            let aws = connected.get_or_init(|| aws);
+            let reads = shared.get_or_init(|| survey::Reads::new(aws));
+            let firsts = side_by_side(on_ecs.iter().map(|it| survey::first(reads, &it.task)).collect()).await;
+            Ok::<_, Error>((aws, reads, firsts.into_iter().collect::<Result<Vec<_>>>()?))
+        };
+        // In this order they begin: the first two go on by themselves while the third keeps this thread busy.
+        let (read, commit, firsts) = tokio::join!(inputs.read(&run.cx.root, &on_ecs), commit, Box::pin(firsts));
+        Ok::<_, Error>((firsts?, read, commit))
     };
-    let (firsts, read, commit) = or_signal(Box::pin(rounds), signals).await?;
+    let ((aws, reads, firsts), read, commit) = or_signal(Box::pin(rounds), signals).await?;
     read?;
     if !run.flags.dry_run {
         inputs.prepare(&on_ecs, signals).await?;
@@ -48,7 +55,7 @@ pub(super) async fn survey_all(turns: &[Turn<'_>], signals: &mut Signals) -> Res
         warnings.extend(inputs.iter().flat_map(|it| it.warnings.clone()));
         let (run_id, commit) = (it.run.run_id.clone(), commit.clone());
         let around = survey::Around { inputs, commit, run_id, ci_job: ci_job(variable), warnings };
-        survey::second(&reads, &it.task, first, around)
+        survey::second(reads, &it.task, first, around)
     });
     let seconds = side_by_side(seconds.collect());
     let seconds = or_signal(Box::pin(async { Ok(seconds.await) }), signals).await?;

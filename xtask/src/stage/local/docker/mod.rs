@@ -115,7 +115,7 @@ pub async fn containers_of(sh: &Shell, place: &str) -> Result<Vec<Container>> {
     let captured = within_patience(tools::capture_whole(call, None)).await?;
     if !captured.ended.success() {
         let complaint = captured.complaint();
-        let error = Error::failed(format!("cannot look for containers of this task: {complaint}"));
+        let error = Error::failed(format!("cannot ask docker for the containers of this task: {complaint}"));
         return Err(match hint_of(&complaint) {
             Some(hint) => error.hint(hint),
             None => error,
@@ -349,7 +349,13 @@ async fn pull(cx: &Cx, sh: &Shell, order: &Order, signals: &mut Signals) -> Resu
 }
 
 fn hint_of(complaint: &str) -> Option<&'static str> {
-    const HINTS: [(&str, &str); 5] = [
+    const HINTS: [(&str, &str); 8] = [
+        (
+            "unable to resolve docker endpoint",
+            "write DOCKER_HOST like `unix:///var/run/docker.sock` or `ssh://user@host`",
+        ),
+        ("no such host", "write DOCKER_HOST like `unix:///var/run/docker.sock` or `ssh://user@host`"),
+        ("dial ", "start docker, or choose an engine that runs with `docker context use` or DOCKER_HOST"),
         ("daemon running", "start docker, or choose an engine that runs with `docker context use` or DOCKER_HOST"),
         ("permission denied while trying to connect", "add this user to the group `docker`, or use a rootless engine"),
         ("no command specified", "set `command` on the task: the image has none of its own"),
