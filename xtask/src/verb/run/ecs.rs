@@ -28,14 +28,15 @@ impl Run<'_> {
         let mut attempts = Attempts::new(task.settings.retry.as_ref().map(|it| it.value), FIRST_PAUSE);
         let mut look = there.look.clone();
         loop {
-            let (ending, ended, error) = match self.run_once(there, ready, look, attempts.arns(), signals).await {
-                Ok((ending, ended)) => (ending, ended, None),
-                Err(error) => {
-                    let ended = Ended { is_over: error.no_room, ..Ended::over(error.outcome()) };
-                    let explanation = Some(error.to_string());
-                    (Ending { explanation, ..ending_of(&error, &self.run_id) }, ended, Some(error))
-                }
-            };
+            let (ending, ended, error) =
+                match Box::pin(self.run_once(there, ready, look, attempts.arns(), signals)).await {
+                    Ok((ending, ended)) => (ending, ended, None),
+                    Err(error) => {
+                        let ended = Ended { is_over: error.no_room, ..Ended::over(error.outcome()) };
+                        let explanation = Some(error.to_string());
+                        (Ending { explanation, ..ending_of(&error, &self.run_id) }, ended, Some(error))
+                    }
+                };
             let Some(pause) = attempts.ended(Attempt::of(&ending), &ended, Run::jitter()?) else {
                 let is_first = attempts.next() == 2;
                 let attempts = attempts.history();
