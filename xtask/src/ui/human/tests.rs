@@ -373,7 +373,7 @@ fn shards() -> Vec<(Of, Event)> {
         (shard(1), Event::Warning { message: "slow".to_owned(), hint: None }),
         (shard(0), Event::Finished(Box::new(samples::ending(Outcome::Succeeded, 0)))),
         (shard(1), Event::Finished(Box::new(samples::ending(Outcome::Failed, 7)))),
-        (all.clone(), Event::Finished(Box::new(total))),
+        (all, Event::Finished(Box::new(total))),
     ]
 }
 
