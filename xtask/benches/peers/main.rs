@@ -10,7 +10,6 @@
     dead_code,
     unused_imports,
     clippy::needless_pass_by_value,
-    clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::print_stdout,
     reason = "the fakes of the tests can do more than this needs, and a benchmark times processes from outside"

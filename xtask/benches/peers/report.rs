@@ -154,7 +154,7 @@ impl Report {
                     self.goal(&name, "4× the script", format!("{ratio:.1}×"), ratio >= 4.0);
                 }
                 Ending::AtOnce => {
-                    self.goal(&name, "median under 4.5 s", format!("{:.2} s", our.median), our.median < 4.5)
+                    self.goal(&name, "median under 4.5 s", format!("{:.2} s", our.median), our.median < 4.5);
                 }
             }
         }
