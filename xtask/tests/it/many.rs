@@ -134,7 +134,7 @@ fn an_interrupt_stops_all_of_them_at_the_rate_of_ecs() {
     let (relay, signals) = Signals::relayed();
     // All are started by then.
     fake.at_call("DescribeTasks", if is_full() { 60 } else { 20 }, Moment::Answered, move || {
-        relay.send(2).expect("somebody listens")
+        relay.send(2).expect("somebody listens");
     });
     let shards = many() as usize;
     let ran = run(fake, &tasks(many(), ""), "", Some(signals));
