@@ -247,6 +247,8 @@ fn an_exclusive_task_whose_run_was_killed_keeps_its_place_until_it_ends() {
     let folder = script(UNTIL_GO, "exclusive = true");
     let mut running = Running::start(folder.xtask(&["run", "t"]));
     running.wait_for("up");
+    // The task can be quicker than the process that notes its group beside the lock.
+    std::thread::sleep(std::time::Duration::from_millis(500));
     running.signal(Signal::KILL);
     running.child.wait().unwrap();
     let task = folder.read("task").trim().to_owned();

@@ -175,12 +175,16 @@ fn held_by(text: &str, is_gone: impl Fn(i32) -> bool) -> Holder {
         Some(line) => line.to_owned(),
         None => "another process".to_owned(),
     };
-    if let (Some(process), Some(group)) = (process, number(GROUP))
-        && is_gone(process)
-    {
-        let words =
-            format!("{by}; its own process {process} is gone, but what it started runs on, as process group {group}");
-        let hint = format!("wait for its end, or end it with `kill -- -{group}`");
+    if let Some(process) = process.filter(|it| is_gone(*it)) {
+        let runs_on = format!("{by}; its own process {process} is gone, but what it started runs on");
+        let (words, hint) = match number(GROUP) {
+            Some(group) => (
+                format!("{runs_on}, as process group {group}"),
+                format!("wait for its end, or end it with `kill -- -{group}`"),
+            ),
+            // It was gone before it could write the group down.
+            None => (runs_on, "wait for its end and run again".to_owned()),
+        };
         return Holder { words, hint, is_gone: true };
     }
     let process = process.map(|it| format!(", process {it}")).unwrap_or_default();
@@ -266,6 +270,12 @@ mod tests {
                 "wait for its end and run again",
             ),
             (text, true, "as process group 34", "kill -- -34"),
+            (
+                "run r1\nprocess 12\n",
+                true,
+                "run r1; its own process 12 is gone, but what it started runs on",
+                "wait for its end",
+            ),
         ] {
             let holder = held_by(text, |_| gone);
             assert!(holder.words.contains(words) && holder.hint.contains(hint), "{holder:?}");
