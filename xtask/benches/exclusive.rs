@@ -2,7 +2,7 @@
 //! Not a measurement but a proof; optimised it takes a quarter of an hour on a busy machine and three gigabytes, most of both for the
 //! last of them with its 7.6 million states.
 //!
-//!     cargo bench --package xtask --bench exclusive
+//!     cargo bench --package xtask --features benches --bench exclusive
 
 #![expect(clippy::print_stdout, reason = "it says what it has explored")]
 

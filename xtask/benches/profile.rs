@@ -2,7 +2,7 @@
 //! the tests' fake AWS on loopback and with `--detach`, so that nothing is waited for but answers. First how long it takes until the first call and until
 //! RunTask arrive; then, with Linux's perf, which part of the work takes what.
 //!
-//!     cargo bench --profile xtask --package xtask --bench profile
+//!     cargo bench --profile xtask --package xtask --features benches --bench profile
 #![expect(
     dead_code,
     unused_imports,
@@ -51,7 +51,7 @@ const PARTS: &[(&str, &[&str])] = &[
         &["execve", "_dl_", "ld-linux", "do_exit", "exit_mmap"],
     ),
     ("certificates", &["rustls_native_certs", "webpki", "RootCertStore", "rustls_pki_types"]),
-    ("TLS", &["rustls", "ring::"]),
+    ("TLS", &["rustls", " ring::"]),
     ("git is started", &["xtask::tools", "xshell"]),
     ("the command line", &["xtask::flags", "clap"]),
     ("tasks.toml", &["xtask::config", "xtask::cx", "toml"]),
@@ -109,7 +109,7 @@ fn main() {
     let rows: Vec<_> =
         rows.iter().map(|(what, times)| vec![(*what).to_owned(), page::Spread::of_times(times).to_string()]).collect();
     let mut text = format!(
-        "`cargo bench --profile xtask --package xtask --bench profile`, medians of {RUNS} (least–most){}; {}\n\n{}",
+        "`cargo bench --profile xtask --package xtask --features benches --bench profile`, medians of {RUNS} (least–most){}; {}\n\n{}",
         if git { ", in a work tree of git" } else { "" },
         page::setting(),
         page::table(&["from Enter, ms", ""], &rows)
@@ -170,6 +170,9 @@ fn part_of(sample: &str) -> String {
     let comm = sample.trim_start().lines().next().unwrap_or_default().trim();
     if comm.starts_with("git") {
         return "git, beside it".to_owned();
+    }
+    if sample.contains("xtask::aws::http_client") && sample.contains("std::thread") {
+        return "certificates, read on a thread beside it".to_owned();
     }
     let part = PARTS.iter().find(|(_, patterns)| patterns.iter().any(|it| sample.contains(it)));
     part.map_or_else(|| "elsewhere".to_owned(), |it| it.0.to_owned())

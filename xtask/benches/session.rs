@@ -1,7 +1,7 @@
 //! What a session costs: from a key to its echo over the loopback gateway, beside the same on a bare pseudo-terminal; and how fast
 //! output comes. Prints medians and ratios.
 //!
-//!     cargo bench --profile xtask --package xtask --bench session
+//!     cargo bench --profile xtask --package xtask --features benches --bench session
 #![expect(
     dead_code,
     unused_imports,

@@ -1,13 +1,12 @@
 //! What many shards cost: calls and time for 1, 10, 100 and 1,000 of them on the paused clock under AWS's own rate limits, the memory of the
 //! binary, calls an hour of following, and a hundred shards in real time. Prints the tables, and writes them into docs/performance.md.
 //!
-//!     cargo bench --profile xtask --package xtask --bench shards
+//!     cargo bench --profile xtask --package xtask --features benches --bench shards
 #![expect(
     dead_code,
     unused_imports,
     clippy::needless_pass_by_value,
     clippy::disallowed_methods,
-    clippy::unwrap_used,
     clippy::print_stdout,
     reason = "the fakes of the tests can do more than this needs, and a benchmark starts processes"
 )]
@@ -46,27 +45,21 @@ const HOUR: i64 = 3_600_000;
 const OPERATIONS: [&str; 3] = ["RunTask", "DescribeTasks", "GetLogEvents"];
 
 fn main() {
-    let growth = growth();
-    let memory = memory();
-    let hours = hours();
-    let real = real_time();
-    let text = format!(
-        "`cargo bench --profile xtask --package xtask --bench shards`; {}\n\n\
-         Shards that take 1 s to start, work for 5 s, print {LINES} lines each and take 2 s to stop, all at once (`parallel` as many as \
-         there are), under AWS's rate limits on a paused clock. The floor is what the limits of RunTask and two reads of each stream \
-         allow. Every line arrives once and in order.\n\n{growth}\n\
-         The built binary over loopback, {FAST} times faster than real time. Peak memory, and by how much one more shard raises it:\n\n\
-         {memory}\n{real}\n",
-        page::setting()
-    );
-    println!("\n{text}\nCalls of an hour of following:\n\n{hours}");
-    page::write("shards", &text);
-    page::write(
-        "following",
-        &format!(
-            "Calls of AWS's API in an hour of following ECS tasks that print a line a minute, by operation.\n\n{hours}"
-        ),
-    );
+    // Words behind `--` choose parts of it.
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
+    let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|it| it == name);
+    let command = "`cargo bench --profile xtask --package xtask --features benches --bench shards`";
+    for name in ["shards", "shards-memory", "shards-real", "following"].into_iter().filter(|it| is_chosen(it)) {
+        let part = match name {
+            "shards" => growth(),
+            "shards-memory" => memory(),
+            "shards-real" => real_time(),
+            _ => hours(),
+        };
+        let text = format!("{command}; {}\n\n{part}", page::setting());
+        println!("\n{text}");
+        page::write(name, &text);
+    }
 }
 
 fn numbers(calls: &BTreeMap<String, u64>) -> Vec<String> {
@@ -97,7 +90,12 @@ fn growth() -> String {
     let mut head = vec!["shards", "reads a second", "s", "floor, s", "ratio"];
     head.extend(OPERATIONS);
     head.extend(["other calls", "s in real time"]);
-    page::table(&head, &rows)
+    format!(
+        "Shards that take 1 s to start, work for 5 s, print {LINES} lines each and take 2 s to stop, all at once (`parallel` as many as \
+         there are), under AWS's rate limits, on a paused clock. The floor is what the limits of RunTask and two reads of each stream \
+         allow. Every line came once and in order.\n\n{}",
+        page::table(&head, &rows)
+    )
 }
 
 fn memory() -> String {
@@ -115,13 +113,17 @@ fn memory() -> String {
         rows.push(vec![shards.to_string(), format!("{:.1}", ran.peak as f64 / 1024.0), each]);
         before = Some((shards, ran.peak));
     }
-    page::table(&["shards", "MB", "kB a shard more"], &rows)
+    format!(
+        "The same through the built binary, over loopback and {FAST} times faster than real time: the most memory that it had, and by how \
+         much one more shard raises it.\n\n{}",
+        page::table(&["shards", "MB", "kB a shard more"], &rows)
+    )
 }
 
 fn hours() -> String {
     let mut rows = Vec::new();
     for shards in [1, 100] {
-        let mut life = Life::prints((1..=60).map(|it| format!("shard $XTASK_SHARD line {it}"))).runs(HOUR);
+        let mut life = Life::prints(["shard $XTASK_SHARD line 1"]).runs(HOUR);
         (life.provisioning, life.pending, life.activating) = (400, 400, 200);
         let fake = staging(Fake::in_memory()).task_life(life).throttles_like_aws_at(25.0).keeps_no_records();
         let text = tasks(shards, "");
@@ -138,11 +140,15 @@ fn hours() -> String {
     let mut head = vec!["ECS tasks"];
     head.extend(OPERATIONS);
     head.extend(["other calls", "together"]);
-    page::table(&head, &rows)
+    format!(
+        "Calls of AWS's API in an hour of following quiet ECS tasks (one line, at the end), on a paused clock. One is followed by itself, 100 \
+         are the shards of a task.\n\n{}",
+        page::table(&head, &rows)
+    )
 }
 
 fn real_time() -> String {
-    let mut lines = Vec::new();
+    let mut rows = Vec::new();
     for log_reads in [25.0, 10.0] {
         let fake = staging(Fake::with_speed(1.0)).task_life(shard_life(LINES)).throttles_like_aws_at(log_reads);
         let fake = fake.keeps_no_records();
@@ -150,11 +156,15 @@ fn real_time() -> String {
         assert_eq!((ran.code, ran.output.wrong()), (Some(0), Vec::new()), "{}", ran.stderr);
         assert_eq!(ran.output.lines(), (0..100).map(|it| (it, LINES)).collect());
         let (time, floor) = (ran.time.as_secs_f64(), floor(100, log_reads));
-        let line = format!(
-            "In real time, 100 shards through the built binary at {log_reads} reads a second: {time:.1} s, the floor is {floor:.1} s."
-        );
-        println!("{line}");
-        lines.push(line);
+        rows.push(vec![
+            format!("{log_reads}"),
+            format!("{time:.1}"),
+            format!("{floor:.1}"),
+            format!("{:.2}", time / floor),
+        ]);
     }
-    lines.join("\n")
+    format!(
+        "100 such shards through the built binary, over loopback, in real time under AWS's rate limits.\n\n{}",
+        page::table(&["reads a second", "s", "floor, s", "ratio"], &rows)
+    )
 }

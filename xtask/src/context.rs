@@ -365,7 +365,8 @@ fn local_named_contexts(spec: &ImageSpec) -> Vec<(String, String)> {
 
 /// What changes from one run to the next without changing the application, so that every run would build again.
 fn warnings(spec: &ImageSpec, folder: &Path, found: &[Found]) -> Vec<String> {
-    let has = |path: &Path| found.iter().any(|it| it.path == path);
+    // By bytes: to compare names one by one takes its time with many files.
+    let has = |path: &Path| found.iter().any(|it| it.path.as_os_str() == path.as_os_str());
     let mut warnings = Vec::new();
     let mut warn = |path: &Path, why: &str| {
         let (name, path) = (&spec.name, path.display());

@@ -36,9 +36,10 @@ impl TasksFile {
         };
         // As short as it can be typed: relative where it is below the current folder.
         let shown = path.strip_prefix(&current).unwrap_or(&path).display().to_string();
-        let text = std::fs::read_to_string(&path).map_err(|it| {
+        let bytes = std::fs::read(&path).map_err(|it| {
             Error::refused(format!("cannot read `{shown}`: {it}")).hint("give the file's path to --file")
         })?;
+        let text = String::from_utf8(bytes).map_err(|it| not_text(&shown, &it))?;
         let root = path.parent().unwrap_or(&current).to_owned();
         Ok(Some(TasksFile { root, source: Arc::new(Source { path: shown, text }) }))
     }
@@ -57,6 +58,16 @@ impl TasksFile {
     }
 }
 
+fn not_text(shown: &str, error: &std::string::FromUtf8Error) -> Error {
+    let (good, rest) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+    let line = good.iter().filter(|it| **it == b'\n').count() + 1;
+    let of_line = good.rsplit(|it| *it == b'\n').next().unwrap_or_default();
+    let column = String::from_utf8_lossy(of_line).chars().count() + 1;
+    let byte = rest.first().copied().unwrap_or_default();
+    Error::refused(format!("`{shown}` is not UTF-8: the byte 0x{byte:02x} in line {line}, column {column}"))
+        .hint("save the file as UTF-8")
+}
+
 /// The first parameter of every stage that needs more than one of these.
 #[derive(Debug)]
 pub struct Cx {
@@ -71,10 +82,25 @@ pub struct Cx {
 }
 
 impl Cx {
+    /// The same with another printer.
+    pub fn with_ui(&self, ui: Ui) -> Cx {
+        Cx { root: self.root.clone(), sh: self.sh.clone(), ui, source: Arc::clone(&self.source) }
+    }
+
     /// For the tasks file that was found.
     pub fn new(file: &TasksFile, ui: Ui) -> Result<Cx> {
         let sh = Shell::new().map_err(|it| Error::failed(format!("cannot find the current folder: {it}")))?;
         sh.change_dir(&file.root);
         Ok(Cx { root: file.root.clone(), sh, ui, source: Arc::clone(&file.source) })
+    }
+
+    /// The same for another task of tasks.toml: what is told carries that name.
+    pub fn for_task(&self, task: &str) -> Cx {
+        Cx {
+            root: self.root.clone(),
+            sh: self.sh.clone(),
+            ui: self.ui.for_task(task),
+            source: Arc::clone(&self.source),
+        }
     }
 }

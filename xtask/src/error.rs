@@ -87,6 +87,8 @@ pub struct Error {
     pub source: Option<Arc<Source>>,
     /// What is known of an ECS task that was or may have been started all the same.
     pub started: Option<Started>,
+    /// Nothing was started because ECS had no room just then: later it may.
+    pub no_room: bool,
 }
 
 /// An ECS task that a failed run has left, or may have.
@@ -117,12 +119,13 @@ impl Error {
             done: None,
             source: None,
             started: None,
+            no_room: false,
         }
     }
 
     /// Several refusals reported in one go.
     pub fn all_refused(problems: Vec<Problem>) -> Error {
-        Error { kind: ErrorKind::Refused, problems, done: None, source: None, started: None }
+        Error { kind: ErrorKind::Refused, problems, done: None, source: None, started: None, no_room: false }
     }
 
     /// Adds the one thing to do to the first problem that has none.
@@ -191,12 +194,19 @@ impl Error {
 impl Problem {
     /// The error of this one refusal.
     pub fn refused(self) -> Error {
-        Error { kind: ErrorKind::Refused, problems: vec![self], done: None, source: None, started: None }
+        Error {
+            kind: ErrorKind::Refused,
+            problems: vec![self],
+            done: None,
+            source: None,
+            started: None,
+            no_room: false,
+        }
     }
 
     /// The error of this one failure.
     pub fn failed(self) -> Error {
-        Error { kind: ErrorKind::Failed, problems: vec![self], done: None, source: None, started: None }
+        Error { kind: ErrorKind::Failed, problems: vec![self], done: None, source: None, started: None, no_room: false }
     }
 }
 

@@ -5,7 +5,7 @@ pub mod schema;
 
 use serde::Serialize;
 
-use crate::model::{Ending, PlanLine, Runner, ShardCounts, Timestamp};
+use crate::model::{Attempt, Ending, PlanLine, Runner, ShardCounts, Timestamp};
 
 /// The version that the first event of a stream carries.
 pub const VERSION: u32 = 1;
@@ -26,12 +26,28 @@ pub enum Event {
     /// Everything is read and decided; `dry_run`: and it ends here.
     Planned {
         dry_run: bool,
+        /// The plans of other tasks of this run follow.
+        #[serde(skip)]
+        more: bool,
+        /// The tasks that run first, in their order.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        needs: Vec<String>,
+        /// Tasks that are needed and left out.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        skipped: Vec<String>,
         lines: Vec<PlanLine>,
         /// The requests that will be sent, in ECS's own JSON (ecs runner only).
         #[serde(skip_serializing_if = "Option::is_none")]
         register_task_definition: Option<serde_json::Value>,
         #[serde(skip_serializing_if = "Option::is_none")]
         run_task: Option<serde_json::Value>,
+    },
+    /// Of several tasks, this one begins.
+    Turn {
+        /// From 1.
+        number: usize,
+        /// How many there are.
+        of: usize,
     },
     /// A long local step starts: `prepare`, `docker build`, `docker push`.
     Building { image: String, step: BuildStep },
@@ -79,6 +95,17 @@ pub enum Event {
     },
     /// A line of the task's output, without its newline.
     Log { message: String, timestamp: Timestamp, container: String },
+    /// An attempt is over, and another one starts after a pause.
+    Retrying {
+        /// The number of the attempt to come, from 2.
+        attempt: u32,
+        /// How many there may be.
+        of: u32,
+        /// The pause, in seconds.
+        pause: f64,
+        /// The one that is over.
+        last: Attempt,
+    },
     /// Worth knowing; the run goes on.
     Warning {
         message: String,

@@ -212,7 +212,7 @@ pub struct Claim {
     pub is_unanswered: bool,
     /// Whether the last answer was a conflict that named nobody.
     pub was_empty: bool,
-    /// What a run of the same id had started before: a run id may be used again.
+    /// What a run of the same id had started before: a run id may be used again, and a run may have attempts.
     pub before: Vec<String>,
 }
 
@@ -238,7 +238,8 @@ impl Claim {
             return self.won(ours);
         }
         if !self.is_unanswered {
-            self.before = seen.iter().filter(|it| self.is_ours(it)).map(|it| it.arn.clone()).collect();
+            let new: Vec<String> = seen.iter().filter(is_new).map(|it| it.arn.clone()).collect();
+            self.before.extend(new);
         }
         let held: Vec<String> =
             seen.iter().filter(|it| it.status != Status::Stopped).map(|it| it.arn.clone()).collect();

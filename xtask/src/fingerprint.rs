@@ -145,12 +145,20 @@ pub fn tag(inputs: &Inputs, platform: &str) -> String {
     format!("xtask-{hex}")
 }
 
-/// Fields with their lengths before them, so that no two different lists of fields have the same bytes.
-struct Fields(Content);
+/// Fields with their lengths before them, so that no two different lists of fields have the same bytes. They are hashed many at a time:
+/// a call for each field would take longer than its hash.
+struct Fields {
+    content: Content,
+    /// Not hashed yet.
+    bytes: Vec<u8>,
+}
+
+/// So much is hashed at once.
+const AT_ONCE: usize = 64 * 1024;
 
 impl Fields {
     fn new(domain: &str) -> Fields {
-        let mut fields = Fields(Content::new());
+        let mut fields = Fields { content: Content::new(), bytes: Vec::with_capacity(AT_ONCE) };
         fields.bytes(b"cargo xtask");
         fields.bytes(domain.as_bytes());
         fields.bytes(&[VERSION]);
@@ -159,7 +167,11 @@ impl Fields {
 
     fn bytes(&mut self, bytes: &[u8]) {
         self.count(bytes.len());
-        self.0.update(bytes);
+        self.bytes.extend_from_slice(bytes);
+        if self.bytes.len() >= AT_ONCE {
+            self.content.update(&self.bytes);
+            self.bytes.clear();
+        }
     }
 
     fn optional(&mut self, bytes: Option<&[u8]>) {
@@ -170,11 +182,12 @@ impl Fields {
     }
 
     fn count(&mut self, count: usize) {
-        self.0.update(&(count as u64).to_le_bytes());
+        self.bytes.extend_from_slice(&(count as u64).to_le_bytes());
     }
 
-    fn finish(self) -> Digest {
-        self.0.finish()
+    fn finish(mut self) -> Digest {
+        self.content.update(&self.bytes);
+        self.content.finish()
     }
 }
 

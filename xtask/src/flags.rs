@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::config::values;
@@ -33,11 +34,16 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   cargo xtask run db-migrate -e staging
   cargo xtask run db-migrate -e production --yes   where there is no terminal
+  cargo xtask run db-migrate -e staging --skip db-backup
   cargo xtask run backfill -e staging --var BATCH=50 -- --since 2026-01-01
   cargo xtask run db-migrate --if-changed 'db/migrate/**' --base origin/main
   cargo xtask run db-migrate -e staging --image REGISTRY/app@sha256:...";
 
 const RUN_MORE: &str = "\
+Of a task with `needs`, these run first, in the same environment. -e, --profile, --region, --yes,
+--dry-run, --rebuild, --start-another, --run-id and --if-changed are for the whole run, every other
+flag for the named task alone; with --detach that one alone is left running.
+
 Exit codes: the task's own; 2 refused, nothing was written; 124 timed out;
 125 docker, AWS or this tool failed, ECS never started it or killed it,
 or another one holds the exclusive place; 129, 130, 131, 143 ended by
@@ -163,13 +169,13 @@ pub struct Cli {
 #[command(next_help_heading = "Everywhere")]
 pub struct Everywhere {
     /// The environment of tasks.toml; XTASK_ENV says it too
-    #[arg(short, long, value_name = "ENV", global = true)]
+    #[arg(short, long, value_name = "ENV", global = true, value_parser = parse_filled)]
     pub env: Option<String>,
     /// The AWS profile, before AWS_PROFILE and tasks.toml's
-    #[arg(long, value_name = "NAME", global = true)]
+    #[arg(long, value_name = "NAME", global = true, value_parser = parse_filled)]
     pub profile: Option<String>,
     /// The AWS region, before tasks.toml's
-    #[arg(long, value_name = "REGION", global = true)]
+    #[arg(long, value_name = "REGION", global = true, value_parser = parse_filled)]
     pub region: Option<String>,
     /// How to say what happens: for people, or one JSON object a line on stdout
     #[arg(long, value_enum, default_value_t = Format::Human, value_name = "FORMAT", global = true)]
@@ -258,6 +264,9 @@ pub struct Run {
     /// Join what runs the same, and do not run again what has succeeded
     #[arg(long)]
     pub once: bool,
+    /// Leave out a task that this one needs, and what only that one needs (can be repeated)
+    #[arg(long, value_name = "NAME")]
+    pub skip: Vec<String>,
     /// Run this image, a full reference, instead of building one
     #[arg(long, value_name = "REF", conflicts_with = "rebuild")]
     pub image: Option<String>,
@@ -362,7 +371,6 @@ pub struct Ps {
 #[command(before_help = STOP_EXAMPLES)]
 pub struct Stop {
     /// An ECS task: its ARN, its id, the start of its id, or a task's name if only one of that task runs
-    #[arg(required_unless_present = "run")]
     pub id: Option<String>,
     /// Every ECS task of the run with this id
     #[arg(long, value_name = "RUN", conflicts_with = "id")]
@@ -480,7 +488,18 @@ impl Cli {
     }
 
     fn read_all(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
-        let matches = Cli::description().try_get_matches_from(arguments)?;
+        let names_globs = arguments.iter().any(|it| it == "--if-changed");
+        let matches = Cli::description().try_get_matches_from(arguments).map_err(|error| {
+            let missing = error.get(ContextKind::InvalidArg);
+            match missing {
+                Some(ContextValue::Strings(missing)) if names_globs && missing.iter().any(|it| it == "<TASK>") => {
+                    let message = "TASK is missing: --if-changed takes every word behind it for a GLOB; \
+                                   write the task first: `run TASK --if-changed 'db/**' --base main`";
+                    Cli::description().error(ErrorKind::MissingRequiredArgument, message)
+                }
+                _ => error,
+            }
+        })?;
         Cli::from_arg_matches(&matches).map_err(|it| it.format(&mut Cli::description()))
     }
 }
@@ -493,6 +512,21 @@ impl Everywhere {
 }
 
 impl Run {
+    /// What these flags mean for a task that the one of the command line needs. Only those that concern the run as a whole: what is said of
+    /// image, variables, sizes, timeout, arguments, and of joining or leaving an ECS task, is said of the task that is named. `--rebuild`
+    /// concerns every image of the run, and a need may have none to build, so its caller sees to that.
+    pub fn of_need(&self, task: &str) -> Run {
+        Run {
+            task: task.to_owned(),
+            dry_run: self.dry_run,
+            start_another: self.start_another,
+            yes: self.yes,
+            timings: self.timings,
+            run_id: self.run_id.clone(),
+            ..Run::default()
+        }
+    }
+
     /// What the command line and the process environment (`variable` reads it) choose.
     pub fn selection(&self, everywhere: &Everywhere, variable: impl Fn(&str) -> Option<String>) -> Selection {
         let flag =
@@ -601,6 +635,11 @@ fn closes_its_brackets(pattern: &str) -> bool {
         }
     }
     true
+}
+
+fn parse_filled(text: &str) -> Result<String, String> {
+    // A variable of a script that is not set must not choose something else.
+    if text.trim().is_empty() { Err("expected a name, not nothing".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 fn parse_run_id(text: &str) -> Result<String, String> {

@@ -25,6 +25,7 @@ pub mod plan;
 mod random;
 pub mod resolve;
 pub mod retention;
+pub mod retry;
 pub mod session;
 pub mod shards;
 pub mod stage;

@@ -2,6 +2,7 @@
 //! will be written. Data only: no decision is made and nothing outside is touched here.
 
 mod ecs_task;
+mod ending;
 mod shards;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use ecs_task::{EcsContainer, EcsTask, ExecAgent, Overridden};
+pub use ending::{Attempt, Ending, LogEnd, Outcome, TaskEnd, Timings};
 pub use shards::{Shard, ShardCounts, ShardEnd, Shards, ShardsEnd, ranges};
 
 // ---------------------------------------------------------------------------------------------------------------- places
@@ -286,11 +288,23 @@ pub struct Settings {
     pub build_args: BTreeMap<String, Sourced<String>>,
 }
 
+/// Which endings are tried again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RetryOn {
+    /// The capacity was taken away: Spot, or the host.
+    #[default]
+    Spot,
+    /// Nothing of it ever ran.
+    NeverStarted,
+    /// Every end but success and what a person ended.
+    Any,
+}
+
 /// `retry = { on, attempts }`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
-    /// `spot`, `never-started` or `any`.
-    pub on: String,
+    /// Which endings are tried again.
+    pub on: RetryOn,
     /// How often at most, the first included.
     pub attempts: u32,
 }
@@ -639,148 +653,4 @@ pub struct LogEvent {
     pub timestamp: Timestamp,
     /// The line, without the newline.
     pub message: String,
-}
-
-// --------------------------------------------------------------------------------------------------------------- endings
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// The chosen container exited with 0 by itself.
-    Succeeded,
-    /// It exited with another code by itself.
-    Failed,
-    /// It never started.
-    NeverStarted,
-    /// It was killed from outside: Spot, host, StopTask by someone else.
-    Stopped,
-    /// The timeout passed and it was stopped.
-    TimedOut,
-    /// A signal to this process stopped it.
-    Interrupted,
-    /// It was left running.
-    Detached,
-    /// Nothing was started.
-    Refused,
-    /// Another one holds the exclusive place.
-    AlreadyRunning,
-    /// Nothing had to run.
-    Skipped,
-    /// ECS no longer knows.
-    #[default]
-    Unknown,
-}
-
-impl Outcome {
-    /// The word of the JSON event.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Succeeded => "succeeded",
-            Outcome::Failed => "failed",
-            Outcome::NeverStarted => "never-started",
-            Outcome::Stopped => "stopped",
-            Outcome::TimedOut => "timed-out",
-            Outcome::Interrupted => "interrupted",
-            Outcome::Detached => "detached",
-            Outcome::Refused => "refused",
-            Outcome::AlreadyRunning => "already-running",
-            Outcome::Skipped => "skipped",
-            Outcome::Unknown => "unknown",
-        }
-    }
-}
-
-/// How long each part took, in seconds; absent where it did not happen or ECS did not say.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the fields of the event")]
-pub struct Timings {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub build: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub push: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub queue: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pull: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub run: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stop: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub total: Option<f64>,
-}
-
-/// Whether the printed output is whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LogEnd {
-    /// Its end did not move for long enough after the container stopped.
-    Complete,
-    /// There never was a container that could write.
-    NeverStarted,
-    /// Lines may be missing; why.
-    MayBeCut(String),
-    /// It was still being written.
-    Open,
-}
-
-impl LogEnd {
-    /// The word of the JSON event.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            LogEnd::Complete => "complete",
-            LogEnd::NeverStarted => "never-started",
-            LogEnd::MayBeCut(_) => "may-be-cut",
-            LogEnd::Open => "open",
-        }
-    }
-}
-
-impl Serialize for LogEnd {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-/// The end of a run: everything the last event says.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Ending {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// The exit code of this process.
-    pub exit_code: u8,
-    /// This run.
-    pub run_id: String,
-    /// The ECS task, where there was one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub task_arn: Option<String>,
-    /// The revision that ran.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub task_definition: Option<String>,
-    /// The image that ran, by digest.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
-    /// ECS's stop code, verbatim.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stop_code: Option<String>,
-    /// ECS's reason, verbatim.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stopped_reason: Option<String>,
-    /// The chosen container's reason, verbatim.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub container_reason: Option<String>,
-    /// Whether the output is whole; absent where it was not read from CloudWatch Logs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub log: Option<LogEnd>,
-    /// Of a run of many shards: how each ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub shards: Option<Box<ShardsEnd>>,
-    /// In one sentence, for people: what happened where the outcome alone does not say it.
-    #[serde(skip)]
-    pub explanation: Option<String>,
-    /// One thing to do.
-    #[serde(skip)]
-    pub hint: Option<String>,
-    /// How long each part took.
-    pub timings: Timings,
 }

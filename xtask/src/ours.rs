@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::model::{EcsTask, LogLocation, Overridden, Timestamp};
-use crate::plan::{CI_JOB_TAG, COMMIT, HASH_LABEL, OURS, RUN_BY, RUN_ID, TIMEOUT_TAG, without_url_password};
+use crate::model::{EcsTask, LogLocation, Overridden, Shard, Timestamp};
+use crate::plan::{
+    CI_JOB_TAG, COMMIT, HASH_LABEL, OURS, RUN_BY, RUN_ID, SHARD, SHARDS, TIMEOUT_TAG, without_url_password,
+};
 
 /// The family that a task's revisions are registered in.
 pub fn family(environment: &str, task: &str) -> String {
@@ -24,6 +26,12 @@ pub fn family_of(definition: &str) -> &str {
 pub fn run_id(task: &EcsTask) -> Option<&str> {
     let of_started_by = || task.started_by.as_deref()?.strip_prefix("xtask/")?.split('/').nth(1);
     task.variable(RUN_ID).or_else(of_started_by).filter(|it| !it.is_empty())
+}
+
+/// Which shard of its task it is, where the task has shards.
+pub fn shard(task: &EcsTask) -> Option<Shard> {
+    let number = |name: &str| task.variable(name)?.parse().ok();
+    Some(Shard { index: number(SHARD)?, of: number(SHARDS)? })
 }
 
 /// Who started it: the caller's ARN.

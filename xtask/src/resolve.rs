@@ -2,6 +2,8 @@
 //! refusal that needs nothing else is made here, all of them in one error; what depends on AWS or on this process's variables is
 //! left to those who know them.
 
+mod needs;
+
 use std::time::Duration;
 
 use crate::config::{Layers, WrongSize, impossible_fargate_size, suggest, values};
@@ -10,6 +12,8 @@ use crate::model::{
     Config, EnvironmentSpec, ImageChoice, ImageSpec, OnInterrupt, Origin, ResolvedEnvironment, ResolvedTask, Runner,
     Selection, Settings, Shards, Sourced, TaskSpec,
 };
+
+pub use needs::{Order, Sequence, order, sequence, with_needs};
 
 /// From launch to RUNNING, unless written.
 const START_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -286,14 +290,12 @@ impl Resolving<'_> {
         }
     }
 
-    /// Keys that promise something which is not there yet. A promise that is ignored would be worse than none.
+    /// What promises something that is not there yet. A promise that is ignored would be worse than none.
     fn unsupported(&mut self, settings: &Settings) {
-        let found = [
-            ("needs", settings.needs.as_ref().filter(|it| !it.value.is_empty()).and_then(Sourced::span)),
-            ("retry", settings.retry.as_ref().filter(|it| it.value.attempts > 1).and_then(Sourced::span)),
-        ];
-        for (key, span) in found.into_iter().filter(|it| it.1.is_some()) {
-            self.refuse(Problem::new(format!("`{key}` is not supported yet")).at(span).hint("leave it out for now"));
+        let is_many = settings.shards.as_ref().is_some_and(|it| it.value > 1);
+        if let Some(retry) = settings.retry.as_ref().filter(|it| is_many && it.value.attempts > 1) {
+            let problem = Problem::new("`retry` with `shards` is not supported yet").at(retry.span());
+            self.refuse(problem.hint("leave one of them out for now"));
         }
     }
 

@@ -112,6 +112,11 @@ impl Fleet {
         self.busy > 1
     }
 
+    /// How many are launching or alive.
+    pub fn busy(&self) -> u32 {
+        self.busy
+    }
+
     /// An ECS task that this run has started before is followed on.
     pub fn adopt(&mut self, shard: u32) {
         if self.waiting.remove(&shard) {
@@ -125,14 +130,12 @@ impl Fleet {
         self.set(shard, State::Starting);
     }
 
-    /// ECS has no room for it at present: it waits for another's end. Gives how many there is room for, where that is new.
-    pub fn no_room(&mut self, shard: u32, now: Duration) -> Option<u32> {
+    /// ECS has no room for it at present: it waits for another's end. `true`: that is new.
+    pub fn no_room(&mut self, shard: u32, now: Duration) -> bool {
         self.set(shard, State::Waiting);
         self.waiting.insert(shard);
         self.busy -= 1;
-        let room = self.busy.max(1);
-        let known = self.room.replace((room, now)).map(|it| it.0);
-        known.is_none().then_some(room)
+        self.room.replace((self.busy.max(1), now)).is_none()
     }
 
     /// It was not started after all, because no more are wanted.

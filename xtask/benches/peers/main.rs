@@ -2,7 +2,7 @@
 //! the same servers on loopback, with 0, 20 and 100 ms of delay a call. Prints the tables with their ratios and goals and writes them
 //! into docs/performance.md; with `--quick`, in two minutes, it prints them only.
 //!
-//!     cargo bench --profile xtask --package xtask --bench peers [-- --quick] [launch|build|stop|lines …]
+//!     cargo bench --profile xtask --package xtask --features benches --bench peers [-- --quick] [launch|build|stop|lines …]
 //!
 //! The peers come from PyPI, see install.sh; XTASK_BENCH_VENV names a folder that has them already. A docker engine, git and jq are
 //! needed beside them.
@@ -10,7 +10,6 @@
     dead_code,
     unused_imports,
     clippy::needless_pass_by_value,
-    clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::print_stdout,
     reason = "the fakes of the tests can do more than this needs, and a benchmark times processes from outside"

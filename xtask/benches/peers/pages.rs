@@ -86,7 +86,7 @@ impl Pages {
 /// As an application logs; one in ten has quotes in it.
 fn line(number: usize) -> String {
     let worker = number % 16;
-    if number % 10 == 0 {
+    if number.is_multiple_of(10) {
         format!("INFO worker-{worker:02} order {number:07} moved from \"open\" to \"paid\" in {} ms", number % 97)
     } else {
         format!("INFO worker-{worker:02} order {number:07} recomputed, {} rows, {} ms", number % 1009, number % 97)

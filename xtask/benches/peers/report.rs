@@ -166,7 +166,7 @@ impl Report {
                     self.goal(&name, "4× the script", format!("{ratio:.1}×"), ratio >= 4.0);
                 }
                 Ending::AtOnce => {
-                    self.goal(&name, "median under 4.5 s", format!("{:.2} s", our.median), our.median < 4.5)
+                    self.goal(&name, "median under 4.5 s", format!("{:.2} s", our.median), our.median < 4.5);
                 }
             }
         }
@@ -254,7 +254,7 @@ impl Report {
     pub fn text(&self) -> String {
         let goals = page::table(&["", "aimed at", "measured", ""], &self.goals);
         format!(
-            "`cargo bench --profile xtask --package xtask --bench peers`. Medians of {} runs (least–most), everybody against the same \
+            "`cargo bench --profile xtask --package xtask --features benches --bench peers`. Medians of {} runs (least–most), everybody against the same \
              server on loopback, in turn, with 0, 20 and 100 ms of delay a call. {}\n\n{SETTING}\n\n{goals}\n{}{LIMITS}",
             self.runs,
             page::setting(),

@@ -91,11 +91,6 @@ impl Clock {
         };
         sample.map(|it| it.at(stamp, self.speed))
     }
-
-    /// Now.
-    pub fn now(&self) -> Option<Moment> {
-        self.at(Stamp::now())
-    }
 }
 
 /// When an attempt left.

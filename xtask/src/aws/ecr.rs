@@ -59,7 +59,7 @@ impl Aws {
                 ProfileFileCredentialsProvider::builder().configure(&surroundings).profile_name(profile).build();
             config = config.credentials_provider(provider);
         }
-        Aws { ecr: aws_sdk_ecr::Client::from_conf(traced!(config, self.trace).build()), ..self.clone() }
+        Aws { ecr: aws_sdk_ecr::Client::from_conf(traced!(config, self.trace).build()).into(), ..self.clone() }
     }
 
     /// The digest that a tag points to. `registry_id`: another account's, by number.
@@ -70,7 +70,7 @@ impl Aws {
         tag: &str,
     ) -> Result<TagFact, AwsError> {
         let answer = self
-            .ecr
+            .ecr()
             .describe_images()
             .set_registry_id(registry_id.map(str::to_owned))
             .repository_name(repository)
@@ -94,7 +94,7 @@ impl Aws {
 
     /// Whether there is such a repository. `registry_id`: another account's, by number.
     pub async fn repository_exists(&self, registry_id: Option<&str>, repository: &str) -> Result<bool, AwsError> {
-        let call = self.ecr.describe_repositories().set_registry_id(registry_id.map(str::to_owned));
+        let call = self.ecr().describe_repositories().set_registry_id(registry_id.map(str::to_owned));
         match call.repository_names(repository).send().await.map_err(|it| AwsError::new("DescribeRepositories", it)) {
             Ok(_) => Ok(true),
             Err(error) if error.is("RepositoryNotFoundException") => Ok(false),
@@ -109,7 +109,7 @@ impl Aws {
         repository: &str,
     ) -> Result<Option<Value>, AwsError> {
         let operation = "GetRepositoryPolicy";
-        let call = self.ecr.get_repository_policy().set_registry_id(registry_id.map(str::to_owned));
+        let call = self.ecr().get_repository_policy().set_registry_id(registry_id.map(str::to_owned));
         match call.repository_name(repository).send().await.map_err(|it| AwsError::new(operation, it)) {
             Ok(answer) => {
                 let text = answer.policy_text.unwrap_or_default();
@@ -131,7 +131,7 @@ impl Aws {
         let id = ImageIdentifier::builder();
         let id = if reference.contains(':') { id.image_digest(reference) } else { id.image_tag(reference) };
         let answer = self
-            .ecr
+            .ecr()
             .batch_get_image()
             .set_registry_id(registry_id.map(str::to_owned))
             .repository_name(repository)
@@ -154,7 +154,7 @@ impl Aws {
     /// A login that works for every registry that the caller may use.
     pub async fn registry_login(&self) -> Result<Login, AwsError> {
         let operation = "GetAuthorizationToken";
-        let answer = self.ecr.get_authorization_token().send().await.map_err(|it| AwsError::new(operation, it))?;
+        let answer = self.ecr().get_authorization_token().send().await.map_err(|it| AwsError::new(operation, it))?;
         let token = answer.authorization_data.unwrap_or_default().into_iter().find_map(|it| it.authorization_token);
         let token = token.ok_or_else(|| AwsError::unexpected(operation, "the answer has no token"))?;
         // Neither the token nor what it decodes to may stand in the error.
@@ -171,7 +171,7 @@ impl Aws {
     /// account's, by number.
     pub async fn create_repository(&self, registry_id: Option<&str>, repository: &str) -> Result<(), AwsError> {
         let answer = self
-            .ecr
+            .ecr()
             .create_repository()
             .set_registry_id(registry_id.map(str::to_owned))
             .repository_name(repository)

@@ -75,7 +75,7 @@ impl Aws {
         &self,
         place: Place,
     ) -> aws_sdk_cloudwatchlogs::operation::get_log_events::builders::GetLogEventsFluentBuilder {
-        self.logs
+        self.logs()
             .get_log_events()
             .log_group_name(place.group)
             .log_stream_name(place.stream)
@@ -104,7 +104,7 @@ impl Aws {
     /// Whether there is a log group of this name.
     pub async fn log_group_exists(&self, group: &str) -> Result<bool, AwsError> {
         // It is a prefix; the name itself comes first of those that begin with it.
-        let call = self.logs.describe_log_groups().log_group_name_prefix(group).send().await;
+        let call = self.logs().describe_log_groups().log_group_name_prefix(group).send().await;
         let answer = call.map_err(|it| AwsError::new("DescribeLogGroups", it))?;
         Ok(answer.log_groups.unwrap_or_default().iter().any(|it| it.log_group_name.as_deref() == Some(group)))
     }

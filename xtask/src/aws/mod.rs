@@ -2,13 +2,18 @@
 //! speaks the words of `model` and gets an [`AwsError`] that says whether the call can have had an effect.
 
 use std::error::Error as StdError;
+use std::sync::{Once, OnceLock};
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector, proxy::ProxyConfig};
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
+use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::shared::IntoShared;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
@@ -72,9 +77,15 @@ pub struct Aws {
     /// AWS's time, by ECS's answers.
     pub clock: clock::Clock,
     pub(crate) ecs: aws_sdk_ecs::Client,
-    pub(crate) ecr: aws_sdk_ecr::Client,
-    pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
     sts: aws_sdk_sts::Client,
+    // A client takes a millisecond to make, most of it to read the table of AWS's partitions. These two are made when they are asked
+    // for, which is while something else is waited for.
+    ecr: OnceLock<aws_sdk_ecr::Client>,
+    logs: OnceLock<aws_sdk_cloudwatchlogs::Client>,
+    /// Where it is not `region`.
+    logs_region: Option<String>,
+    /// What its calls do by themselves about faults.
+    logs_retries: bool,
 }
 
 impl Aws {
@@ -126,14 +137,14 @@ impl Aws {
         let trace = options.trace;
         let clock = clock::Clock::new(speed);
         let ecs = aws_sdk_ecs::config::Builder::from(&config).interceptor(clock.clone());
-        let ecr = aws_sdk_ecr::config::Builder::from(&config);
-        let logs = aws_sdk_cloudwatchlogs::config::Builder::from(&config);
         let sts = aws_sdk_sts::config::Builder::from(&config);
         Ok(Aws {
             ecs: aws_sdk_ecs::Client::from_conf(traced!(ecs, trace).build()),
-            ecr: aws_sdk_ecr::Client::from_conf(traced!(ecr, trace).build()),
-            logs: aws_sdk_cloudwatchlogs::Client::from_conf(traced!(logs, trace).build()),
             sts: aws_sdk_sts::Client::from_conf(traced!(sts, trace).build()),
+            ecr: OnceLock::new(),
+            logs: OnceLock::new(),
+            logs_region: None,
+            logs_retries: true,
             config,
             given,
             options: kept,
@@ -147,11 +158,8 @@ impl Aws {
 
     /// The same credentials, with CloudWatch Logs in another region.
     pub fn with_logs_region(mut self, region: &str) -> Aws {
-        if region != self.region.value {
-            let logs = aws_sdk_cloudwatchlogs::config::Builder::from(&self.config);
-            let logs = logs.region(Region::new(region.to_owned()));
-            self.logs = aws_sdk_cloudwatchlogs::Client::from_conf(traced!(logs, self.trace).build());
-        }
+        self.logs_region = Some(region.to_owned()).filter(|it| *it != self.region.value);
+        self.logs = OnceLock::new();
         self
     }
 
@@ -159,9 +167,31 @@ impl Aws {
     pub fn without_retries(mut self) -> Aws {
         let ecs = self.ecs.config().to_builder().retry_config(RetryConfig::disabled());
         self.ecs = aws_sdk_ecs::Client::from_conf(ecs.build());
-        let logs = self.logs.config().to_builder().retry_config(RetryConfig::disabled());
-        self.logs = aws_sdk_cloudwatchlogs::Client::from_conf(logs.build());
+        self.logs_retries = false;
+        self.logs = OnceLock::new();
         self
+    }
+
+    /// ECR's client, from now on at hand.
+    pub(crate) fn ecr(&self) -> &aws_sdk_ecr::Client {
+        self.ecr.get_or_init(|| {
+            let ecr = aws_sdk_ecr::config::Builder::from(&self.config);
+            aws_sdk_ecr::Client::from_conf(traced!(ecr, self.trace).build())
+        })
+    }
+
+    /// CloudWatch Logs' client.
+    fn logs(&self) -> &aws_sdk_cloudwatchlogs::Client {
+        self.logs.get_or_init(|| {
+            let mut logs = aws_sdk_cloudwatchlogs::config::Builder::from(&self.config);
+            if let Some(region) = &self.logs_region {
+                logs = logs.region(Region::new(region.clone()));
+            }
+            if !self.logs_retries {
+                logs = logs.retry_config(RetryConfig::disabled());
+            }
+            aws_sdk_cloudwatchlogs::Client::from_conf(traced!(logs, self.trace).build())
+        })
     }
 
     /// The same with credentials from their source: files that somebody has renewed are read again.
@@ -180,6 +210,8 @@ impl Aws {
             profile: self.options.profile.as_ref().map(|it| it.value.clone()),
             ..AwsError::new("GetCallerIdentity", it)
         })?;
+        // Who asks this goes on to ECR more often than not, and other answers are still under way.
+        self.ecr();
         match (answer.account, answer.arn) {
             (Some(account), Some(arn)) => Ok(Identity { account, arn }),
             _ => Err(AwsError::unexpected("GetCallerIdentity", "the answer has no account or ARN")),
@@ -188,16 +220,39 @@ impl Aws {
 }
 
 /// The HTTP client: one TLS stack, proxies from the environment as the SDK's own default client has them.
-fn http_client() -> impl aws_smithy_runtime_api::client::http::HttpClient + 'static {
-    Builder::new().build_with_connector_fn(|settings, components| {
-        let mut builder =
-            Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring)).proxy_config(ProxyConfig::from_env());
-        builder.set_connector_settings(settings.cloned());
-        if let Some(components) = components {
-            builder.set_sleep_impl(components.sleep_impl());
-        }
-        builder.build()
-    })
+fn http_client() -> OnFirstCall {
+    let connector =
+        || Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring)).proxy_config(ProxyConfig::from_env());
+    // The first connector of a process reads the machine's certificates, and that takes as long as everything else before the
+    // first call. It is read meanwhile.
+    static READ: Once = Once::new();
+    READ.call_once(|| drop(std::thread::spawn(move || connector().build())));
+    OnFirstCall(
+        Builder::new()
+            .build_with_connector_fn(move |settings, components| {
+                let mut builder = connector();
+                builder.set_connector_settings(settings.cloned());
+                if let Some(components) = components {
+                    builder.set_sleep_impl(components.sleep_impl());
+                }
+                builder.build()
+            })
+            .into_shared(),
+    )
+}
+
+/// The SDK's client without the connector that it makes, and throws away, for each client of a service that is built on it.
+#[derive(Debug)]
+struct OnFirstCall(SharedHttpClient);
+
+impl HttpClient for OnFirstCall {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        self.0.http_connector(settings, components)
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.0.connector_metadata()
+    }
 }
 
 /// Whether an endpoint's host is this machine.

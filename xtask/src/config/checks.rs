@@ -166,6 +166,12 @@ impl Found<'_> {
                 self.add("shards", problem.hint(format!("keep one of them: {why}")));
             }
         }
+        if let Some(retry) = layers.get(|it| &it.retry).filter(|it| it.value.attempts > 1)
+            && layers.is(|it| &it.interactive)
+        {
+            let problem = Problem::new("`retry` and `interactive` exclude each other").at(retry.span());
+            self.add("retry", problem.hint("keep one of them: a session that has ended is not opened again"));
+        }
         if layers.says_fargate() {
             let (cpu, memory) = (layers.get(|it| &it.cpu), layers.get(|it| &it.memory));
             let wrong = fargate::impossible(cpu.map(|it| it.value), memory.map(|it| it.value));

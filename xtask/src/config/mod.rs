@@ -30,7 +30,9 @@ use syntax::Syntax;
 use values::Wrong;
 
 use crate::error::{Error, Problem, Result};
-use crate::model::{Config, EnvironmentSpec, ImageSpec, LogsSpec, Retry, Settings, Source, Sourced, Span, TaskSpec};
+use crate::model::{
+    Config, EnvironmentSpec, ImageSpec, LogsSpec, Retry, RetryOn, Settings, Source, Sourced, Span, TaskSpec,
+};
 
 /// Reads tasks.toml. All problems are in one error.
 pub fn parse(source: &Arc<Source>) -> Result<Config> {
@@ -339,7 +341,7 @@ fn read_logs(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Sourced<LogsS
 }
 
 fn read_retry(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Sourced<Retry>> {
-    let mut retry = Retry { on: String::new(), attempts: 1 };
+    let mut retry = Retry { on: RetryOn::default(), attempts: 1 };
     let found = reader.problems.len();
     let entries = inner_entries(reader, entry, Takes::Retry)?;
     for inner in &entries {

@@ -227,7 +227,7 @@ impl<'t> Reader<'t> {
 
     /// A program and its arguments.
     pub fn command(&mut self, entry: &Entry<'_>) -> Option<Sourced<Vec<String>>> {
-        let list = self.list(entry, Takes::Command, |it| Ok(it.to_owned()))?;
+        let list = self.list(entry, Takes::Command, super::values::argument)?;
         match list.value.first().map(String::as_str) {
             Some(program) if !program.trim().is_empty() => Some(list),
             program => {

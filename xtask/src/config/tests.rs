@@ -104,8 +104,8 @@ fn the_example_says_what_it_says() {
     let backfill = &config.tasks[3];
     assert_eq!(backfill.on["production"].memory.as_ref().map(|it| it.value), Some(8192));
     assert_eq!(backfill.settings.secrets["KEY"].value, "secretsmanager:app/key");
-    let retry = backfill.settings.retry.as_ref().map(|it| (it.value.on.as_str(), it.value.attempts));
-    assert_eq!(retry, Some(("spot", 2)));
+    let retry = backfill.settings.retry.as_ref().map(|it| (it.value.on, it.value.attempts));
+    assert_eq!(retry, Some((crate::model::RetryOn::Spot, 2)));
 }
 
 #[test]

@@ -152,7 +152,7 @@ pub async fn drive(
     let settings = Settings {
         session_id: stream.id.clone(),
         target_id: setting.target_id.clone(),
-        seed: crate::stage::launch::random_bytes::<32>()?,
+        seed: crate::tools::random::random_bytes::<32>()?,
         epoch: u64::try_from(epoch.as_millis()).unwrap_or(0),
     };
     let now = Instant::now();

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::model::EcsTask;
 use crate::session::command::{self, Shape};
-use crate::stage::launch::random_bytes;
+use crate::tools::random::random_bytes;
 use crate::tools::signals::Signals;
 use crate::tools::terminal;
 use crate::ui::Ui;

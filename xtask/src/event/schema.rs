@@ -23,6 +23,9 @@ enum Holds {
     Object,
     PlanLines,
     Timings,
+    Attempt,
+    Attempts,
+    TaskEnds,
     Shards,
 }
 
@@ -75,10 +78,25 @@ const EVENTS: &[(&str, &str, &[Field])] = &[
         "planned",
         "everything is read and decided",
         &[
-            ("dry_run", Holds::Boolean, true, "true: it ends here, and nothing is written"),
+            ("dry_run", Holds::Boolean, true, "true: nothing is written, and `finished` follows"),
+            ("needs", Holds::Texts, false, "the tasks that run first, in their order"),
+            ("skipped", Holds::Texts, false, "tasks that are needed and left out by --skip"),
             ("lines", Holds::PlanLines, true, "the plan as it is shown"),
-            ("register_task_definition", Holds::Object, false, "the request, in ECS's own JSON"),
+            (
+                "register_task_definition",
+                Holds::Object,
+                false,
+                "the request, in ECS's own JSON; an image that is yet to be built by its tag, whose digest will be registered",
+            ),
             ("run_task", Holds::Object, false, "the request, in ECS's own JSON"),
+        ],
+    ),
+    (
+        "turn",
+        "of several tasks, this one begins",
+        &[
+            ("number", Holds::Integer, true, "which of them, from 1"),
+            ("of", Holds::Integer, true, "how many there are"),
         ],
     ),
     (
@@ -152,25 +170,50 @@ const EVENTS: &[(&str, &str, &[Field])] = &[
         ],
     ),
     (
+        "retrying",
+        "an attempt is over, and another one starts after a pause",
+        &[
+            ("attempt", Holds::Integer, true, "the number of the attempt to come, from 2"),
+            ("of", Holds::Integer, true, "how many there may be"),
+            ("pause", Holds::Number, true, "the pause, in seconds"),
+            ("last", Holds::Attempt, true, "the one that is over"),
+        ],
+    ),
+    (
         "warning",
         "worth knowing; the run goes on",
         &[("message", Holds::Text, true, "what it is"), ("hint", Holds::Text, false, "one thing to do")],
     ),
     (
         "finished",
-        "the run is over: the last event; one with `shard` is the end of that shard alone",
+        "a task (with `shard`: a shard) is over; the last event is of the one asked for",
         &[
             ("outcome", OUTCOMES, true, "how it ended"),
             ("exit_code", Holds::Integer, true, "the exit code of this command"),
             ("run_id", Holds::Text, true, "this run's id"),
-            ("task_arn", Holds::Text, false, "the ECS task"),
+            (
+                "followed_run_id",
+                Holds::Text,
+                false,
+                "the run that started the ECS task, where this one only followed it",
+            ),
+            ("task_arn", Holds::Text, false, "the ECS task; of another run where the outcome is `already-running`"),
             ("task_definition", Holds::Text, false, "the revision that ran"),
             ("image", Holds::Text, false, "the image that ran, by digest"),
             ("stop_code", Holds::Text, false, "ECS's stop code"),
             ("stopped_reason", Holds::Text, false, "ECS's reason"),
             ("container_reason", Holds::Text, false, "the chosen container's reason"),
             ("log", LOG_ENDS, false, "whether the output is whole"),
+            ("reason", Holds::Text, false, "in a sentence, what the outcome alone does not say; who holds the place"),
+            ("attempts", Holds::Attempts, false, "every attempt in order, where there was more than one"),
+            (
+                "tasks",
+                Holds::TaskEnds,
+                false,
+                "where others came first: every task of the run in its order, the one that was asked for last",
+            ),
             ("shards", Holds::Shards, false, "how the shards ended; in the last event of a run of shards"),
+            ("hint", Holds::Text, false, "one thing to do"),
             ("timings", Holds::Timings, true, "how long each part took, in seconds"),
         ],
     ),
@@ -256,6 +299,32 @@ fn value(holds: Holds) -> Value {
                     "origin": { "type": "string", "description": "where it came from; may be empty" },
                 },
                 "required": ["key", "value", "origin"],
+            },
+        }),
+        Holds::Attempt => json!({
+            "type": "object",
+            "properties": {
+                "task_arn": { "type": "string", "description": "its ECS task" },
+                "outcome": value(OUTCOMES),
+                "exit_code": { "type": "integer", "minimum": 0, "description": "what the exit code would have been" },
+                "stop_code": { "type": "string", "description": "ECS's stop code" },
+                "reason": { "type": "string", "description": "ECS's reason, or in a sentence what happened" },
+            },
+            "required": ["outcome", "exit_code"],
+        }),
+        Holds::Attempts => json!({ "type": "array", "items": value(Holds::Attempt) }),
+        Holds::TaskEnds => json!({
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "task": { "type": "string", "description": "its name in tasks.toml" },
+                    "outcome": value(OUTCOMES),
+                    "exit_code": { "type": "integer", "minimum": 0 },
+                    "seconds": { "type": "number", "minimum": 0, "description": "how long it took, from its turn on" },
+                },
+                "required": ["task"],
+                "description": "without an outcome: it did not run",
             },
         }),
         Holds::Shards => {

@@ -124,6 +124,8 @@ fn a_conflict_says_who_holds_the_token() {
     assert_eq!(claim.clone().described(&[missing], now), Step::Held(vec!["a".to_owned()]));
     let enough = Seen { suffices: true, ..seen("a", Status::Stopped, 4.0) };
     assert_eq!(claim.clone().described(&[enough], now), Step::Suffices("a".to_owned()));
+    // Also where our own run id started it: before this process asked.
+    assert_eq!(claim.clone().described(&[mine("a", Status::Stopped, 4.0)], now), run(&link(Some("a"), 0)));
     assert_eq!(claim.described(&[seen("a", Status::Stopped, 4.0)], now), run(&link(Some("a"), 0)));
     // And so on along the chain.
     assert_eq!(claim.conflict(vec!["b".to_owned()], now), Step::Describe(vec!["b".to_owned()]));

@@ -4,6 +4,7 @@ use super::*;
 use crate::model::{EcsContainer, Timestamp};
 
 mod fuzz;
+mod many;
 
 const TIMEOUT: Duration = Duration::from_secs(600);
 

@@ -4,7 +4,7 @@
 use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value};
 
-use crate::model::Plan;
+use crate::model::{Plan, PlannedImage};
 
 /// The docker label of the chosen container that keeps the hash. ECS fills in defaults, so what it describes never equals what was
 /// sent; a label comes back as it was.
@@ -24,6 +24,20 @@ pub fn definition_with_image(plan: &Plan, image: &str) -> (Value, String) {
         }
     }
     (request, hash)
+}
+
+/// The request as far as the plan knows it: an image that is not built yet by its tag, where that is known.
+pub fn definition_to_be(plan: &Plan) -> Value {
+    let image = match &plan.image {
+        PlannedImage::Use { reference } => reference.clone(),
+        PlannedImage::Build { registry, repository, tag, .. } => format!("{registry}/{repository}:{tag}"),
+        PlannedImage::Unprepared { registry, repository, .. } => format!("{registry}/{repository}"),
+    };
+    let mut request = plan.definition.clone();
+    if let Some(container) = chosen(&mut request, &plan.container) {
+        container.insert("image".to_owned(), Value::String(image));
+    }
+    request
 }
 
 fn chosen<'a>(request: &'a mut Value, name: &str) -> Option<&'a mut Map<String, Value>> {

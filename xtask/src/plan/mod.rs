@@ -28,7 +28,7 @@ mod tags;
 mod tests;
 
 pub use definition::chosen_container;
-pub use finish::{HASH_LABEL, definition_with_image};
+pub use finish::{HASH_LABEL, definition_to_be, definition_with_image};
 pub use launch::primary;
 pub use lines::duration;
 pub use overrides::{COMMIT, EXCLUSIVE, OURS, PLACE, RUN_BY, RUN_ID, SHARD, SHARDS, cluster_arn, of_shard, words};

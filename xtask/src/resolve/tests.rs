@@ -328,27 +328,25 @@ fn what_comes_later_is_refused_and_never_ignored() {
         [environments.staging]
         cluster = 'c'
         service = 's'
-        [tasks.other]
         [tasks.t]
         command = ['a']
-        needs = ['other']
         interactive = true
         max-lifetime = '4h'
+        [tasks.shards]
+        command = ['a']
+        shards = 16
         retry = { on = 'any', attempts = 2 }
     ";
-    let later = |token: &str, key: &str| format!("{token}: `{key}` is not supported yet | leave it out for now");
-    assert_eq!(
-        refusals(text, &selection("t", "staging")),
-        [later("['other']", "needs"), later("{ on = 'any', attempts = 2 }", "retry"),]
-    );
-    assert_eq!(refusals(text, &selection("t", "local")).len(), 2, "a terminal works everywhere");
+    let later =
+        "{ on = 'any', attempts = 2 }: `retry` with `shards` is not supported yet | leave one of them out for now";
+    assert_eq!(refusals(text, &selection("shards", "staging")), [later]);
+    assert_eq!(refusals(text, &selection("t", "local")), [""; 0], "a terminal works everywhere");
 
     let neutral = text
-        .replace("['other']", "[]")
         .replace("interactive = true", "interactive = false")
         .replace("max-lifetime = '4h'", "")
         .replace("attempts = 2", "attempts = 1");
-    assert_eq!(refusals(&neutral, &selection("t", "staging")), [""; 0]);
+    assert_eq!(refusals(&neutral, &selection("shards", "staging")), [""; 0]);
 }
 
 #[test]
@@ -519,4 +517,55 @@ fn shards_are_all_or_those_that_are_chosen() {
             format!("one: --keep-going is for a task with `shards`, and `one` has none | {hint}"),
         ]
     );
+}
+
+/// Tasks that need others: `d` closes a diamond, `b` needs more in one environment than elsewhere.
+const NEEDS: &str = "
+    [environments.local]
+    runner = 'host'
+    [environments.other]
+    runner = 'host'
+    [defaults]
+    command = ['a']
+    [tasks.d]
+    needs = ['c', 'b']
+    [tasks.c]
+    needs = ['a']
+    [tasks.b]
+    needs = ['a']
+    on.other.needs = ['e', 'a']
+    [tasks.a]
+    [tasks.e]
+";
+
+#[test]
+fn what_is_needed_comes_first_depth_first_and_once() {
+    let source = Arc::new(Source { path: "tasks.toml".to_owned(), text: NEEDS.to_owned() });
+    let config = parse(&source).unwrap();
+    for (task, environment, skip, names, skipped) in [
+        ("d", "local", &[][..], &["a", "c", "b", "d"][..], &[][..]),
+        ("d", "other", &[], &["a", "c", "e", "b", "d"], &[]),
+        ("a", "local", &[], &["a"], &[]),
+        // What only it needs goes with it, and nothing else does.
+        ("d", "other", &["b"], &["a", "c", "d"], &["e", "b"]),
+        ("d", "other", &["c"], &["e", "a", "b", "d"], &["c"]),
+        ("d", "local", &["c", "b"], &["d"], &["a", "c", "b"]),
+        ("d", "local", &["a"], &["c", "b", "d"], &["a"]),
+    ] {
+        let skip: Vec<String> = skip.iter().map(|it: &&str| (*it).to_owned()).collect();
+        let order = order(&config, &selection(task, environment), &skip).unwrap();
+        assert_eq!(
+            (order.names, order.skipped),
+            (
+                names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>(),
+                skipped.iter().map(|it: &&str| (*it).to_owned()).collect::<Vec<_>>(),
+            )
+        );
+    }
+    for (task, name) in [("d", "d"), ("d", "x"), ("a", "b")] {
+        let error = order(&config, &selection(task, "local"), &[name.to_owned()]).unwrap_err();
+        assert_eq!(error.problems[0].message, format!("--skip {name}: `{task}` does not need `{name}`"));
+    }
+    let both = ["d".to_owned(), "b".to_owned(), "x".to_owned()];
+    assert_eq!(with_needs(&config, &selection("", "local"), &both), ["a", "c", "b", "d", "x"]);
 }

@@ -53,7 +53,7 @@ impl Wish {
 }
 
 /// The ECS tasks of a family: both lists, in their order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Listing {
     /// When the first list was asked for.
     pub asked: Stamp,
@@ -89,7 +89,8 @@ async fn describe_all(aws: &Aws, cluster: &str, arns: &[String]) -> Result<Vec<(
     Ok(tasks)
 }
 
-async fn look(aws: &Aws, cluster: &str, family: &str) -> Result<Look, AwsError> {
+/// Looks who is in a family now.
+pub async fn look(aws: &Aws, cluster: &str, family: &str) -> Result<Look, AwsError> {
     let asked = Stamp::now();
     let mut arns = aws.family_tasks(cluster, family, RULES.lists[0]).await?;
     arns.extend(aws.family_tasks(cluster, family, RULES.lists[1]).await?);
@@ -129,7 +130,8 @@ fn at(aws: &Aws, stamp: Stamp) -> Result<Moment> {
 /// Asks for the place until it is ours or somebody else's.
 pub(super) async fn claim(launch: &mut Launch<'_>, request: &mut Value, wish: &Wish, look: Look) -> Result<Settled> {
     let started_by = request.get("startedBy").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let claim = Claim::new(wish.place.clone(), started_by, RULES);
+    let mut claim = Claim::new(wish.place.clone(), started_by, RULES);
+    claim.before.clone_from(&launch.former);
     let claiming = Claiming {
         launch,
         wish,

@@ -238,7 +238,26 @@ fn of_task(found: Vec<Found<'_>>, purpose: For) -> Result<Option<Found<'_>>> {
         let name = alive[0].name.clone();
         return only_one(alive, &format!("several ECS tasks of `{name}` run"));
     }
+    one_of_many_shards(&found)?;
     Ok(found.into_iter().next())
+}
+
+/// The newest of a run of many shards is any of them: which one is meant has to be said.
+fn one_of_many_shards(found: &[Found<'_>]) -> Result<()> {
+    let Some(newest) = found.first().filter(|it| ours::shard(&it.task).is_some_and(|it| it.of > 1)) else {
+        return Ok(());
+    };
+    let run = ours::run_id(&newest.task);
+    let mut of_run: Vec<&Found<'_>> = found.iter().filter(|it| ours::run_id(&it.task) == run).collect();
+    if of_run.len() < 2 {
+        return Ok(());
+    }
+    of_run.sort_by_key(|it| ours::shard(&it.task).map(|it| it.index));
+    let name = |it: &&&Found<'_>| ours::shard(&it.task).map(|shard| format!("{} [{shard}]", it.task.id()));
+    let ids: Vec<String> = of_run.iter().take(5).filter_map(|it| name(&it)).collect();
+    let more = if of_run.len() > 5 { ", …" } else { "" };
+    let message = format!("`{}` runs in shards: the newest run has {} ECS tasks", newest.name, of_run.len());
+    Err(Error::refused(message).hint(format!("give the ID of one of them: {}{more}", ids.join(", "))))
 }
 
 fn only_one<'a>(mut found: Vec<Found<'a>>, several: &str) -> Result<Option<Found<'a>>> {
@@ -349,7 +368,7 @@ async fn pause(grounds: &[Ground]) {
 type Call<F> = (Option<<F as Future>::Output>, Pin<Box<F>>);
 
 /// Awaits all of them, a few at a time, and gives their results in order.
-pub(super) async fn side_by_side<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+pub async fn side_by_side<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut results = Vec::with_capacity(futures.len());
     let mut futures = futures.into_iter();
     loop {

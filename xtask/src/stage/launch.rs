@@ -19,6 +19,7 @@ use crate::stage::exclusive::{self, Look, Wish};
 use crate::stage::register::TaskDefinition;
 use crate::stage::shards::gate::Gate;
 use crate::stage::survey::known;
+use crate::tools::random::random_bytes;
 use crate::tools::signals::Signals;
 use crate::ui::{Ui, console_url};
 
@@ -67,13 +68,15 @@ pub struct Order<'a> {
     pub stop_run: &'a str,
     /// Where at most one may run at a time: what is wanted, and what was seen there.
     pub single: Option<(Wish, Look)>,
+    /// The ECS tasks of this run's attempts before: they are over, and none of them is the one to start.
+    pub former: Vec<String>,
     /// One of many: which, and what they share.
     pub many: Option<(u32, &'a Gate)>,
 }
 
 /// Starts the ECS task.
 pub async fn launch(aws: &Aws, ui: &Ui, order: Order<'_>, signals: &mut Signals) -> Result<Settled> {
-    let Order { plan, definition, cluster, stop_run, single, many } = order;
+    let Order { plan, definition, cluster, stop_run, single, former, many } = order;
     let mut request = match many {
         Some((shard, _)) => plan::of_shard(&plan.run_task, shard),
         None => plan.run_task.clone(),
@@ -91,6 +94,7 @@ pub async fn launch(aws: &Aws, ui: &Ui, order: Order<'_>, signals: &mut Signals)
         signal: None,
         unanswered: false,
         first_sent: None,
+        former,
     };
     let settled = match single {
         Some((wish, look)) => Box::pin(exclusive::claim(&mut launch, &mut request, &wish, look)).await?,
@@ -123,6 +127,8 @@ pub(super) struct Launch<'a> {
     pub unanswered: bool,
     /// The first RunTask of this process. What was created before is not its doing, whatever run id it has.
     first_sent: Option<Stamp>,
+    /// See [`Order::former`].
+    pub former: Vec<String>,
 }
 
 impl Launch<'_> {
@@ -364,7 +370,8 @@ impl Launch<'_> {
             self.stop_run
         ));
         let Launch { aws, plan, cluster, many, first_sent, .. } = *self;
-        let sought = Sought::new(aws, plan, many, first_sent);
+        let former = self.former.clone();
+        let sought = Sought::new(aws, plan, many, first_sent, &former);
         tokio::select! {
             found = started(&sought, cluster) => found,
             _ = self.signals.next() => Search::Unlisted,
@@ -377,7 +384,7 @@ impl Launch<'_> {
     }
 
     fn sought(&self) -> Sought<'_> {
-        Sought::new(self.aws, self.plan, self.many, self.first_sent)
+        Sought::new(self.aws, self.plan, self.many, self.first_sent, &self.former)
     }
 
     fn refused(&self, failures: &[Failure]) -> Error {
@@ -385,7 +392,9 @@ impl Launch<'_> {
             format!("cannot start `{}` in `{}`: {}", self.plan.task, self.plan.environment, reasons(failures));
         let mut problem = Problem::new(message);
         problem.hint = failures.iter().find_map(|it| hints::of_reason(&it.reason));
-        problem.failed().done("the task definition is registered, no ECS task was started")
+        let mut error = problem.failed().done("the task definition is registered, no ECS task was started");
+        error.no_room = !failures.is_empty() && failures.iter().all(|it| is_passing(&it.reason));
+        error
     }
 
     /// Says what may have been started. After a call without an answer ECS is asked, and what it lists is stopped.
@@ -433,11 +442,19 @@ struct Sought<'a> {
     /// Of one of many: they differ by it alone.
     shard: Option<String>,
     first_sent: Option<Stamp>,
+    /// Those of the attempts before.
+    former: &'a [String],
 }
 
 impl<'a> Sought<'a> {
-    fn new(aws: &'a Aws, plan: &'a Plan, many: Option<(u32, &Gate)>, first_sent: Option<Stamp>) -> Sought<'a> {
-        Sought { aws, plan, shard: many.map(|it| it.0.to_string()), first_sent }
+    fn new(
+        aws: &'a Aws,
+        plan: &'a Plan,
+        many: Option<(u32, &Gate)>,
+        first_sent: Option<Stamp>,
+        former: &'a [String],
+    ) -> Sought<'a> {
+        Sought { aws, plan, shard: many.map(|it| it.0.to_string()), first_sent, former }
     }
 
     /// Whether this run started it, in this process: a run id may be used again, and what an earlier process started under it is
@@ -447,7 +464,8 @@ impl<'a> Sought<'a> {
         let since = self.first_sent.and_then(|it| self.aws.clock.at(it)).map(|it| it.earliest);
         let is_older = matches!((task.created_at, since), (Some(created), Some(since)) if created.0 < since.0 - 2_000);
         let is_shard = self.shard.as_deref().is_none_or(|it| task.variable(plan::SHARD) == Some(it));
-        task.started_by.as_deref() == started_by && is_shard && !is_older
+        let is_former = self.former.contains(&task.arn);
+        task.started_by.as_deref() == started_by && is_shard && !is_older && !is_former
     }
 }
 
@@ -511,13 +529,6 @@ fn reasons(failures: &[Failure]) -> String {
 /// 64 characters at most, of those that ECS allows.
 fn client_token() -> Result<String> {
     Ok(random_bytes::<16>()?.iter().map(|it| format!("{it:02x}")).collect())
-}
-
-/// Random bytes from the operating system.
-pub fn random_bytes<const N: usize>() -> Result<[u8; N]> {
-    ring::rand::generate(&ring::rand::SystemRandom::new())
-        .map(ring::rand::Random::expose)
-        .map_err(|_| Error::failed("the operating system gives no random numbers"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Reads everything that a plan is decided from, and writes nothing. Reads go side by side in two rounds, because the second needs
 //! names that the first finds: with RunTask that makes three round trips one after the other.
 
+mod reads;
+
 use std::time::Duration;
 
 use serde_json::Value;
@@ -15,7 +17,9 @@ use crate::model::{EcsTask, Facts, Identity, ImageChoice, ImageFact, NewestRevis
 use crate::ours;
 use crate::plan::{self, HASH_LABEL, ecr_host};
 use crate::stage::exclusive::Listing;
-use crate::stage::publish::{self, Destination, ImageInputs};
+use crate::stage::publish::{Destination, ImageInputs};
+
+pub use reads::Reads;
 
 /// So often, once a second, an ECS task is described that ECS lists and does not know.
 const LOOKS: u32 = 4;
@@ -52,30 +56,31 @@ pub fn family(task: &ResolvedTask) -> String {
 }
 
 /// The first round: who calls, the service, the newest revision of the family, the base task definition where it is named.
-pub async fn first(aws: &Aws, task: &ResolvedTask) -> Result<FirstRound> {
+pub async fn first(reads: &Reads<'_>, task: &ResolvedTask) -> Result<FirstRound> {
+    let aws = reads.aws;
     let settings = &task.settings;
     let cluster = cluster(task)?;
     plan::guard_places(&task.environment.value, settings, &aws.region.value)?;
     let family = family(task);
     let asked = Stamp::now();
     let (identity, service, newest, base, listed, of_family) = tokio::join!(
-        aws.caller_identity(),
+        reads.identity(),
         async {
             match &settings.service {
-                Some(service) => aws.describe_service(&cluster.value, &service.value).await,
+                Some(service) => reads.service(&cluster.value, &service.value).await,
                 None => Ok(None),
             }
         },
         aws.describe_task_definition(&family),
         async {
             match &settings.task_definition {
-                Some(reference) => aws.describe_task_definition(&reference.value).await,
+                Some(reference) => reads.definition(&reference.value).await,
                 None => Ok(None),
             }
         },
         async {
             match &settings.service {
-                Some(service) if wants_running(task) => aws.service_tasks(&cluster.value, &service.value).await,
+                Some(service) if wants_running(task) => reads.service_tasks(&cluster.value, &service.value).await,
                 _ => Ok(Vec::new()),
             }
         },
@@ -146,7 +151,8 @@ pub struct Around {
 
 /// The second round: the service's task definition, an ECS task of it that runs now, the family's that still run, and the image by its
 /// content tag.
-pub async fn second(aws: &Aws, task: &ResolvedTask, first: FirstRound, around: Around) -> Result<Surveyed> {
+pub async fn second(reads: &Reads<'_>, task: &ResolvedTask, first: FirstRound, around: Around) -> Result<Surveyed> {
+    let aws = reads.aws;
     let cluster = cluster(task)?;
     let of_service = first.service.as_ref().and_then(service_definition);
     let mut around = around;
@@ -157,14 +163,14 @@ pub async fn second(aws: &Aws, task: &ResolvedTask, first: FirstRound, around: A
         async {
             match (&first.base, &of_service) {
                 (Some(base), _) => Ok(Some(base.clone())),
-                (None, Some(arn)) => aws.describe_task_definition(arn).await,
+                (None, Some(arn)) => reads.definition(arn).await,
                 (None, None) => Ok(None),
             }
         },
         async {
             match first.service_tasks.as_slice() {
                 [] => Ok(Vec::new()),
-                arns => aws.describe_tasks(&cluster.value, arns).await,
+                arns => reads.tasks(&cluster.value, arns).await,
             }
         },
         async {
@@ -179,7 +185,7 @@ pub async fn second(aws: &Aws, task: &ResolvedTask, first: FirstRound, around: A
                 false => Ok(None),
             }
         },
-        image_fact(aws, task, &first.identity, around.inputs.as_ref()),
+        image_fact(reads, task, &first.identity, around.inputs.as_ref()),
     );
     let stopped = stopped.map_err(|it| unread(it.problem("list the task's ECS tasks", None)))?;
     let listing = stopped.map(|stopped| {
@@ -278,7 +284,7 @@ pub(super) fn known(described: Vec<(String, Described)>) -> impl Iterator<Item =
 }
 
 async fn image_fact(
-    aws: &Aws,
+    reads: &Reads<'_>,
     task: &ResolvedTask,
     identity: &Identity,
     inputs: Option<&ImageInputs>,
@@ -286,9 +292,8 @@ async fn image_fact(
     let Some(ImageChoice::Build(spec)) = task.image.as_ref().map(|it| &it.value) else {
         return Ok(ImageFact::Given);
     };
-    let destination = Destination::new(task, spec, identity, &aws.region.value)?;
-    let ecr = destination.aws(aws);
-    publish::image_fact(&ecr, &destination, spec, inputs).await
+    let destination = Destination::new(task, spec, identity, &reads.aws.region.value)?;
+    reads.image(&destination, spec, inputs).await
 }
 
 /// What the service runs now: the digest in an ECS task of it, else the definition's image resolved to a digest.

@@ -59,6 +59,10 @@ pub async fn changed(sh: &Shell, root: &Path, base: &str, patterns: &[String]) -
         return Ok(Changes::NoBase);
     }
     let failed = |why: String| {
+        if why.starts_with("not a git repository") {
+            return Error::refused(format!("cannot tell what changed: `{}` is in no git repository", root.display()))
+                .hint("run it in a clone, or leave --if-changed out");
+        }
         Error::refused(format!("cannot tell what changed since `{base}`: {why}")).hint(
             "fetch that branch with its history first: `git fetch origin BRANCH`; a CI checkout needs all of it (`fetch-depth: 0`)",
         )

@@ -10,6 +10,7 @@ pub mod docker;
 mod environment;
 pub mod git;
 pub mod pause;
+pub mod random;
 pub mod signals;
 pub mod terminal;
 
@@ -107,8 +108,14 @@ fn complaint(stderr: &[u8]) -> String {
     let noise = |it: &&str| ["WARNING", "Usage:", "See '", "Run '"].iter().any(|noise| it.starts_with(noise));
     let lines = text.lines().map(str::trim).filter(|it| !it.is_empty() && !noise(it));
     let lines = lines.map(|it| it.strip_prefix("docker: ").unwrap_or(it));
-    let lines = lines.map(|it| it.strip_prefix("Error response from daemon: ").unwrap_or(it));
+    let lines = lines.map(|it| it.strip_prefix("Error response from daemon: ").unwrap_or(it)).map(without_request);
     lines.collect::<Vec<_>>().join("; ").trim_end_matches('.').to_owned()
+}
+
+/// docker names the request that it could not send, which says nothing to people: `error during connect: Get "http://…": dial …`.
+fn without_request(line: &str) -> &str {
+    let request = line.strip_prefix("error during connect: ").filter(|it| it.contains(" \"http"));
+    request.and_then(|it| it.split_once("\": ")).map_or(line, |it| it.1)
 }
 
 /// Runs a tool whose output is for people to see while it works: both of its streams are our standard error itself, nothing is copied.

@@ -53,9 +53,10 @@ pub(super) struct Github {
     later: Vec<String>,
     /// There was an end marker on stdout.
     marked: bool,
+    /// Of the task that the last event was of.
     told: Told,
-    /// The last lines of the output.
-    tail: VecDeque<String>,
+    /// Of other tasks of this run.
+    others: HashMap<String, Told>,
     /// Outputs that are in the file.
     outputs: HashMap<&'static str, String>,
 }
@@ -73,6 +74,8 @@ struct Told {
     errors: Vec<String>,
     /// Of the last error, if no Finished event came after it.
     failure: Option<Error>,
+    /// The last lines of the output.
+    tail: VecDeque<String>,
 }
 
 impl Github {
@@ -86,7 +89,7 @@ impl Github {
             later: Vec::new(),
             marked: false,
             told: Told::default(),
-            tail: VecDeque::new(),
+            others: HashMap::new(),
             outputs: HashMap::new(),
         }
     }
@@ -94,6 +97,7 @@ impl Github {
     /// Shows an event.
     pub(super) fn event(&mut self, of: &Of, event: &Event, now: Moment, out: &mut Output) {
         let task = of.task();
+        self.turn_to(task);
         match event {
             Event::Log { message, .. } => {
                 self.guard(false, out);
@@ -177,7 +181,6 @@ impl Github {
                     command: command.clone(),
                     ..Told::default()
                 };
-                self.tail.clear();
                 self.human.event(of, event, now, out);
             }
             Event::Planned { lines, .. } => {
@@ -188,7 +191,12 @@ impl Github {
                     lines.iter().filter(|it| shown(&it.key)).map(|it| (it.key.clone(), it.value.clone())).collect();
                 self.human.event(of, event, now, out);
             }
-            Event::Pushed { .. } | Event::Registered { .. } | Event::Status { .. } | Event::Shards { .. } => {
+            Event::Pushed { .. }
+            | Event::Registered { .. }
+            | Event::Status { .. }
+            | Event::Shards { .. }
+            | Event::Turn { .. }
+            | Event::Retrying { .. } => {
                 self.end_group(out);
                 self.human.event(of, event, now, out);
             }
@@ -198,6 +206,7 @@ impl Github {
     /// Shows an error, and annotates its places in tasks.toml.
     pub(super) fn error(&mut self, of: &Of, error: &Error, out: &mut Output) {
         let task = of.task();
+        self.turn_to(task);
         self.before_error(out);
         self.human.error(error, out);
         self.told.failure = Some(error.clone());
@@ -210,6 +219,16 @@ impl Github {
             } else {
                 self.annotate_error(task, &event, out);
             }
+        }
+    }
+
+    /// From here on events are of this task.
+    fn turn_to(&mut self, task: Option<&str>) {
+        let (Some(task), Some(before)) = (task, self.told.task.clone()) else { return };
+        if task != before {
+            let told = self.others.remove(task).unwrap_or_default();
+            self.others.insert(before, std::mem::replace(&mut self.told, told));
+            self.told.task = Some(task.to_owned());
         }
     }
 
@@ -321,11 +340,11 @@ impl Github {
     }
 
     fn remember_line(&mut self, line: &str) {
-        if self.tail.len() == TAIL {
-            self.tail.pop_front();
+        if self.told.tail.len() == TAIL {
+            self.told.tail.pop_front();
         }
         let end = line.floor_char_boundary(TAIL_LINE);
-        self.tail.push_back(format!("{}{}", &line[..end], if end < line.len() { "…" } else { "" }));
+        self.told.tail.push_back(format!("{}{}", &line[..end], if end < line.len() { "…" } else { "" }));
     }
 
     fn summarize(&mut self, task: Option<&str>, ending: &Ending, now: Moment, out: &mut Output) {
@@ -356,16 +375,28 @@ impl Github {
         rows.extend(ending.explanation.as_ref().map(|it| ("explanation", prose(it))));
         rows.extend(ending.hint.as_ref().map(|it| ("hint", prose(it))));
 
+        let attempts = ending.attempts.iter().enumerate().map(|(index, it)| {
+            let arn = it.task_arn.as_ref().map(|it| format!(", {}", code(it))).unwrap_or_default();
+            (format!("attempt {}", index + 1), format!("{}{arn}", prose(&human::attempt_end(it))))
+        });
+        let attempts: Vec<(String, String)> = attempts.collect();
+        rows.extend(attempts.iter().map(|(key, value)| (key.as_str(), value.clone())));
         let mut text = format!("### {}: {}\n\n", prose(&self.human.label(task)), prose(&human::verdict(ending)));
         table(&mut text, &rows);
+        if !ending.tasks.is_empty() {
+            let tasks: Vec<(String, String)> =
+                ending.tasks.iter().map(|it| (code(&it.task), prose(&human::task_end(it)))).collect();
+            text.push_str("The tasks of this run, in their order:\n\n");
+            table(&mut text, &tasks.iter().map(|it| (it.0.as_str(), it.1.clone())).collect::<Vec<_>>());
+        }
         timeline(&mut text, &ending.timings, now.wall);
         if let Some(ends) = &ending.shards {
             shards(&mut text, ends);
         }
         self.errors(&mut text);
-        if !good && !self.tail.is_empty() {
+        if !good && !self.told.tail.is_empty() {
             let _ = write!(text, "The last lines of the output:\n\n");
-            fenced(&mut text, self.tail.make_contiguous());
+            fenced(&mut text, self.told.tail.make_contiguous());
         }
         self.append_summary(text, out);
     }

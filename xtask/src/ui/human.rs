@@ -1,6 +1,7 @@
 //! The printer for people: the task's output on stdout as it is, everything of ours on stderr in cargo's shape, a bold verb at the
 //! right of twelve columns.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anstyle::Style;
@@ -8,7 +9,7 @@ use anstyle::Style;
 use crate::error::{Error, Problem};
 use crate::event::{BuildStep, Event};
 use crate::follow::words;
-use crate::model::{Ending, LogEnd, LogEvent, Outcome, PlanLine, Runner, Shard};
+use crate::model::{Attempt, Ending, LogEnd, LogEvent, Outcome, PlanLine, Runner, Shard, TaskEnd};
 use crate::ui::board::{self, Board};
 use crate::ui::output::Output;
 use crate::ui::render;
@@ -19,7 +20,8 @@ use crate::ui::{Moment, Of, bars};
 /// What stands below a verb's own text.
 const INDENT: &str = "             ";
 /// The lines of the plan that a normal run shows.
-const SUMMARY: [&str; 7] = ["account", "region", "cluster", "service", "container", "image", "command"];
+const SUMMARY: [&str; 9] =
+    ["needs", "skipped", "account", "region", "cluster", "service", "container", "image", "command"];
 /// Longer values do not push everyone's origin to the right.
 const VALUE_COLUMNS: usize = 48;
 
@@ -47,10 +49,10 @@ pub(super) struct Looks {
 pub(super) struct Human {
     looks: Looks,
     status: Status,
-    /// Of the last Resolved event.
+    /// Of the last Resolved event. All tasks of a run are in one environment.
     environment: Option<String>,
-    runner: Option<Runner>,
-    command: Vec<String>,
+    /// Runner and command of each task.
+    tasks: HashMap<String, (Runner, Vec<String>)>,
     /// A question is open: the cursor stands behind it.
     question: bool,
     /// The shards that are alive.
@@ -60,15 +62,7 @@ pub(super) struct Human {
 impl Human {
     pub(super) fn new(looks: Looks) -> Human {
         let status = Status::new(looks.redraw, looks.paint);
-        Human {
-            looks,
-            status,
-            environment: None,
-            runner: None,
-            command: Vec::new(),
-            question: false,
-            board: Board::default(),
-        }
+        Human { looks, status, environment: None, tasks: HashMap::new(), question: false, board: Board::default() }
     }
 
     /// Shows an event.
@@ -102,8 +96,7 @@ impl Human {
             }
             Event::Resolved { environment, runner, run_id, command } => {
                 self.environment = Some(environment.clone());
-                self.runner = Some(*runner);
-                self.command.clone_from(command);
+                self.tasks.insert(task.unwrap_or_default().to_owned(), (*runner, command.clone()));
                 let place = match runner {
                     Runner::Host => "on this machine",
                     Runner::Docker => "on this machine's docker",
@@ -115,14 +108,28 @@ impl Human {
                     self.set_status("reading from AWS", None, now);
                 }
             }
-            Event::Planned { dry_run, lines, register_task_definition, run_task } => {
+            Event::Planned { dry_run, more, lines, register_task_definition, run_task, .. } => {
                 let requests = [("RegisterTaskDefinition", register_task_definition), ("RunTask", run_task)];
                 self.plan(task, *dry_run, lines, &requests, out);
-                if self.runner == Some(Runner::Ecs) && !dry_run {
+                if *dry_run && !more {
+                    self.write_line("Dry run", GOOD, "nothing was built, pushed, registered or started", out);
+                }
+                if self.is_on_ecs(task) && !dry_run {
                     self.set_status("preparing the image", None, now);
                 } else {
                     self.end_status(out);
                 }
+            }
+            Event::Turn { number, of } => {
+                self.end_status(out);
+                self.line("Task", GOOD, &format!("{} ({number} of {of})", self.label(task)), out);
+            }
+            Event::Retrying { attempt, of, pause, last } => {
+                self.end_status(out);
+                let pause = Duration::try_from_secs_f64(*pause).ok().map(in_seconds).unwrap_or_default();
+                let text = format!("{}: attempt {attempt} of {of} in {pause}; {}", self.label(task), attempt_end(last));
+                self.line("Retrying", WARN, &text, out);
+                self.set_status("waiting for the next attempt", None, now);
             }
             Event::Building { image, step } => {
                 let verb = match step {
@@ -137,7 +144,7 @@ impl Human {
             Event::Pushed { image, reused } => {
                 let verb = if *reused { "Unchanged" } else { "Pushed" };
                 self.line(verb, GOOD, &format!("image {image}"), out);
-                if self.runner == Some(Runner::Ecs) {
+                if self.is_on_ecs(task) {
                     self.set_status("registering the task definition", None, now);
                 }
             }
@@ -170,7 +177,8 @@ impl Human {
             Event::Launched { task_arn: None, .. } => {
                 // From here on stdout and stderr belong to the process.
                 self.end_status(out);
-                let command = text::command_line(&self.command);
+                let command = self.tasks.get(task.unwrap_or_default()).map(|it| it.1.as_slice()).unwrap_or_default();
+                let command = text::command_line(command);
                 let text = if command.is_empty() { self.label(task) } else { format!("`{command}`") };
                 self.line("Running", GOOD, &text, out);
             }
@@ -319,6 +327,10 @@ impl Human {
         }
     }
 
+    fn is_on_ecs(&self, task: Option<&str>) -> bool {
+        self.tasks.get(task.unwrap_or_default()).is_some_and(|it| it.0 == Runner::Ecs)
+    }
+
     fn set_status(&mut self, what: &str, detail: Option<&str>, now: Moment) {
         if !self.looks.quiet {
             self.status.set(what, detail, now.elapsed);
@@ -400,7 +412,6 @@ impl Human {
                 }
             }
         }
-        self.write_line("Dry run", GOOD, "nothing was built, pushed, registered or started", out);
     }
 
     fn finished(&mut self, task: Option<&str>, ending: &Ending, out: &mut Output) {
@@ -418,6 +429,11 @@ impl Human {
         self.write_line(verb, style, &line, out);
         for detail in details(ending) {
             out.stderr(&format!("{INDENT}{}\n", text::hang(&detail, INDENT)));
+        }
+        let names = ending.tasks.iter().map(|it| text::columns(&it.task)).max().unwrap_or(0);
+        for end in &ending.tasks {
+            let line = format!("{}{}  {}", end.task, text::pad(&end.task, names), task_end(end));
+            out.stderr(&format!("{INDENT}{}\n", text::hang(&line, INDENT)));
         }
         let mut hint = String::new();
         render::hint(&mut hint, ending.hint.as_deref(), self.looks.paint);
@@ -446,8 +462,37 @@ fn verb_of(outcome: Outcome) -> (&'static str, Style) {
 
 /// How it ended, in a few words.
 pub(super) fn verdict(ending: &Ending) -> String {
-    let code = ending.exit_code;
-    match ending.outcome {
+    outcome_in_words(ending.outcome, ending.exit_code)
+}
+
+/// What became of one of several tasks.
+pub(super) fn task_end(end: &TaskEnd) -> String {
+    let Some(outcome) = end.outcome else { return "did not run".to_owned() };
+    let after =
+        end.seconds.and_then(|it| Duration::try_from_secs_f64(it).ok()).map(|it| format!(" after {}", words(it)));
+    format!("{}{}", outcome_in_words(outcome, end.exit_code.unwrap_or_default()), after.unwrap_or_default())
+}
+
+/// How one of several attempts ended.
+pub(super) fn attempt_end(attempt: &Attempt) -> String {
+    let mut text = outcome_in_words(attempt.outcome, attempt.exit_code);
+    match (&attempt.stop_code, &attempt.reason) {
+        // That it ended by itself is what success is.
+        _ if attempt.outcome == Outcome::Succeeded => {}
+        (Some(code), Some(reason)) => text.push_str(&format!("; {code}: {reason}")),
+        (Some(one), None) | (None, Some(one)) => text.push_str(&format!("; {one}")),
+        (None, None) => {}
+    }
+    text
+}
+
+/// A pause, which is never told as none.
+fn in_seconds(time: Duration) -> String {
+    words(Duration::from_secs(time.as_secs().max(1)))
+}
+
+fn outcome_in_words(outcome: Outcome, code: u8) -> String {
+    match outcome {
         Outcome::Succeeded => "succeeded".to_owned(),
         Outcome::Failed => format!("exit code {code}"),
         Outcome::NeverStarted => format!("never started; exit code {code}"),
@@ -476,6 +521,10 @@ pub(super) fn details(ending: &Ending) -> Vec<String> {
     let mut details = Vec::new();
     let good = matches!(ending.outcome, Outcome::Succeeded | Outcome::Skipped);
     details.extend(ending.explanation.clone());
+    for (index, attempt) in ending.attempts.iter().enumerate() {
+        let arn = attempt.task_arn.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
+        details.push(format!("attempt {}: {}{arn}", index + 1, attempt_end(attempt)));
+    }
     if let Some(shards) = &ending.shards {
         details.extend(board::ends(shards));
     }

@@ -32,6 +32,9 @@ pub(super) fn planned(dry_run: bool) -> Event {
     };
     Event::Planned {
         dry_run,
+        more: false,
+        needs: Vec::new(),
+        skipped: Vec::new(),
         lines: vec![
             line("account", "111122223333", "environments.staging.account"),
             line("cluster", "staging", "environments.staging.cluster"),
@@ -65,6 +68,7 @@ pub(super) fn ending(outcome: Outcome, exit_code: u8) -> Ending {
         outcome,
         exit_code,
         run_id: "r-1".to_owned(),
+        followed_run_id: None,
         task_arn: Some(ARN.to_owned()),
         task_definition: Some(REVISION.to_owned()),
         image: Some(IMAGE.to_owned()),
@@ -75,6 +79,8 @@ pub(super) fn ending(outcome: Outcome, exit_code: u8) -> Ending {
         shards: None,
         explanation: None,
         hint: None,
+        attempts: Vec::new(),
+        tasks: Vec::new(),
         timings: Timings {
             build: Some(40.0),
             push: Some(8.0),

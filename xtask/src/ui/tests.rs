@@ -213,9 +213,9 @@ fn poll_once<T>(future: impl Future<Output = T>) -> Poll<T> {
 fn a_stdout_that_nobody_reads_stops_neither_the_caller_nor_stderr() {
     let (ui, stdout, stderr) = piped(UiOptions::default(), LOOKS, Duration::from_millis(1));
     let mut stderr = BufReader::new(stderr);
-    // A batch of a bit over 1 MiB: the pipe takes a fraction of the first, and its permits come back only when all is written.
+    // A batch of a bit over 128 KiB: the pipe takes a fraction of the first, and its permits come back only when all is written.
     let line = "x".repeat(1023);
-    let batch = || vec![samples::log(&line); 1024];
+    let batch = || vec![samples::log(&line); 128];
     let mut taken = 0;
     let mut refused = pin!(ui.log(batch()));
     while poll_once(ui.log(batch())).is_ready() {
@@ -241,8 +241,8 @@ fn a_stdout_that_nobody_reads_stops_neither_the_caller_nor_stderr() {
     block_on(refused);
     block_on(sync);
     block_on(ui.clone().close());
-    let whole = format!("{line}\n").repeat(4 * 1024);
-    assert!(reader.join().expect("the reader ends") == whole, "4 MiB arrive as they were");
+    let whole = format!("{line}\n").repeat(4 * 128);
+    assert!(reader.join().expect("the reader ends") == whole, "512 KiB arrive as they were");
 }
 
 #[test]

@@ -2,9 +2,10 @@
 //! it has: so the order between the two streams is kept, and yet a stdout that nobody reads (a pager, Ctrl-S) does not keep words
 //! about the run from stderr.
 
+use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -229,6 +230,7 @@ pub(super) fn start(printer: Printer, streams: Streams, begun: Instant) -> Way {
         product: streams.product,
         stuck: false,
         begun,
+        unwritable: HashSet::new(),
     };
     thread::spawn(move || worker.run());
     Way::Threads(sender)
@@ -246,6 +248,8 @@ struct Worker {
     /// stdout takes nothing at present: stderr does not wait for it.
     stuck: bool,
     begun: Instant,
+    /// Files that cannot be appended to, which is told once each.
+    unwritable: HashSet<PathBuf>,
 }
 
 /// What belongs to a batch beside its bytes.
@@ -405,7 +409,9 @@ impl Worker {
     }
 
     fn append(&mut self, path: &Path, text: &str) {
-        if let Err(cause) = append(path, text) {
+        if let Err(cause) = append(path, text)
+            && self.unwritable.insert(path.to_owned())
+        {
             self.warn(&format!("cannot write to `{}`: {cause}", path.display()));
         }
     }

@@ -23,7 +23,8 @@ pub async fn attach(
     signals: &mut Signals,
 ) -> Result<u8> {
     let grounds = reach::grounds(file, everywhere, ui).await?;
-    let sought = conclude::or_signal(Box::pin(find::find(&grounds, &flags.id, For::Looking)), signals).await?;
+    let find = Box::pin(find::find(&grounds, &flags.id, For::Looking));
+    let sought = conclude::or_signal(reach::patiently(&grounds, everywhere, ui, find), signals).await?;
     match sought {
         Sought::Task(found) => {
             resolved(&found, ui);

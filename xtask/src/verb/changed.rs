@@ -14,6 +14,13 @@ pub async fn skipped(cx: &Cx, flags: &flags::Run, run_id: &str, signals: &mut Si
         let error = Error::refused("--base is empty: there is nothing to compare with");
         return Err(error.hint("give it a commit or a branch: the variable that it comes from may be unset"));
     }
+    // Nothing could be left to change: the task would be skipped for ever, with success.
+    let is_all = |it: &str| matches!(it.trim_start_matches("./"), "**" | "**/*" | "**/**");
+    let left_out = |it: &&String| it.strip_prefix('!').is_some_and(is_all);
+    if let Some(pattern) = patterns.iter().find(left_out) {
+        return Err(Error::refused(format!("--if-changed `{pattern}` leaves every file out"))
+            .hint("name the files that count, and leave out fewer"));
+    }
     let changes = tokio::select! {
         changes = git::changed(&cx.sh, &cx.root, base, patterns) => changes?,
         signal = signals.next() => return Err(Error::interrupted(signal, "nothing was built or written")),

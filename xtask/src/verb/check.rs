@@ -133,7 +133,7 @@ fn tasks(
     let allowed = config.tasks.iter().filter(|it| resolve::may_run(it, &environment.name.value));
     let names: Vec<String> = match named {
         [] => allowed.map(|it| it.name.value.clone()).collect(),
-        named => named.to_vec(),
+        named => resolve::with_needs(config, selection, named),
     };
     tree.tell(HERE, Finding::ok("tasks.toml", format!("{} of {} tasks", names.len(), config.tasks.len())));
     let mut tasks = Vec::new();

@@ -40,18 +40,33 @@ const FRAMEWORKS: &[Framework] = &[
 /// The schema's name beside tasks.toml, in a repository that depends on this crate and has no copy of it.
 const SCHEMA_FILE: &str = "tasks.schema.json";
 
-/// Writes tasks.toml into the folder and says what to do next.
-pub fn init(folder: &Path) -> Result<String> {
-    if !write_new(&folder.join(TASKS_FILE), &template(folder))? {
-        return Err(Error::refused(format!("{TASKS_FILE} exists already"))
+/// Writes tasks.toml, or the file of `--file`, and says what to do next.
+pub fn init(current: &Path, file: Option<&Path>) -> Result<String> {
+    let path = current.join(file.unwrap_or(Path::new(TASKS_FILE)));
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().filter(|_| !path.is_dir())) else {
+        return Err(Error::refused(format!("`{}` is a folder", path.display()))
+            .hint(format!("give the file's name too: --file {}", path.join(TASKS_FILE).display())));
+    };
+    let shown = file.map_or_else(|| TASKS_FILE.to_owned(), |it| it.display().to_string());
+    if !folder.is_dir() {
+        return Err(Error::refused(format!(
+            "cannot write `{shown}`: the folder `{}` does not exist",
+            folder.display()
+        ))
+        .hint("make it first"));
+    }
+    if !write_new(&path, &template(folder))? {
+        return Err(Error::refused(format!("{shown} exists already"))
             .hint("edit it, or move it away first; it was not changed"));
     }
+    // The file is found by its usual name alone.
+    let flag = if name == TASKS_FILE && file.is_none() { String::new() } else { format!(" --file {shown}") };
     if schema_of(folder) == SCHEMA_FILE {
         write_new(&folder.join(SCHEMA_FILE), &schema::text())?;
     }
     Ok(format!(
-        "wrote {TASKS_FILE}: put your cluster and service into it, then\n\n    \
-         cargo xtask run db-migrate -e staging --dry-run\n\nshows what a run would do, and writes nothing\n"
+        "wrote {shown}: put your cluster and service into it, then\n\n    \
+         cargo xtask run db-migrate -e staging --dry-run{flag}\n\nshows what a run would do, and writes nothing\n"
     ))
 }
 
@@ -158,13 +173,13 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("xtask-init-{}", std::process::id()));
         std::fs::create_dir_all(folder.join("bin")).unwrap();
         std::fs::write(folder.join("bin/rails"), "").unwrap();
-        init(&folder).unwrap();
+        init(&folder, None).unwrap();
         let written = std::fs::read_to_string(folder.join(TASKS_FILE)).unwrap();
         assert!(written.contains(r#"["bin/rails", "db:migrate"]"#));
         // No copy of this crate here: the schema lies beside it.
         assert!(written.starts_with("#:schema ./tasks.schema.json\n"));
         assert_eq!(std::fs::read_to_string(folder.join(SCHEMA_FILE)).unwrap(), schema::text());
-        let error = init(&folder).unwrap_err();
+        let error = init(&folder, None).unwrap_err();
         assert_eq!(error.exit_code(), 2);
         assert_eq!(std::fs::read_to_string(folder.join(TASKS_FILE)).unwrap(), written);
         // With a copy the schema is in it, and nothing is written beside.
@@ -173,7 +188,7 @@ mod tests {
         }
         std::fs::create_dir_all(folder.join("xtask")).unwrap();
         std::fs::write(folder.join(schema::PLACE), "{}").unwrap();
-        init(&folder).unwrap();
+        init(&folder, None).unwrap();
         let written = std::fs::read_to_string(folder.join(TASKS_FILE)).unwrap();
         assert!(written.starts_with("#:schema ./xtask/tasks.schema.json\n"));
         assert!(!folder.join(SCHEMA_FILE).exists());

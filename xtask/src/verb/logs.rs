@@ -15,7 +15,8 @@ use crate::verb::reach;
 /// Finds it and prints its output.
 pub async fn logs(file: &TasksFile, flags: &flags::Logs, everywhere: &Everywhere, ui: &Ui) -> Result<u8> {
     let grounds = reach::grounds(file, everywhere, ui).await?;
-    let (ground, name, id, logs) = match Box::pin(find::find(&grounds, &flags.id, For::Looking)).await? {
+    let find = Box::pin(find::find(&grounds, &flags.id, For::Looking));
+    let (ground, name, id, logs) = match reach::patiently(&grounds, everywhere, ui, find).await? {
         Sought::Task(found) => {
             let output = find::output(&found).await?;
             (found.ground, found.name, found.task.id().to_owned(), output.logs)

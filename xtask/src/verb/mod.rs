@@ -162,7 +162,7 @@ async fn verb(cli: &Cli, ui: &Ui, run_id: &mut String, signals: &mut Option<Sign
         Some(Verb::Init) => {
             let folder =
                 std::env::current_dir().map_err(|it| Error::failed(format!("cannot find the current folder: {it}")))?;
-            ui.print(init::init(&folder)?);
+            ui.print(init::init(&folder, file)?);
             Ok(exit::OK)
         }
         Some(Verb::Help(flags)) => {

@@ -69,7 +69,7 @@ pub fn tasks(
     let allowed = config.tasks.iter().filter(|it| resolve::may_run(it, &environment.name.value));
     let names: Vec<String> = match named {
         [] => allowed.map(|it| it.name.value.clone()).collect(),
-        named => named.to_vec(),
+        named => resolve::with_needs(config, selection, named),
     };
     if names.is_empty() {
         return Err(Error::refused(format!("no task may run in `{}`", environment.name.value))
@@ -100,10 +100,11 @@ async fn of_task(aws: &Aws, task: &ResolvedTask) -> Result<Needs> {
 
 /// The plan of a run without looking at the build context: what is built changes nothing of what is allowed.
 async fn planned(aws: &Aws, task: &ResolvedTask) -> Result<(Facts, Plan)> {
-    let first = Box::pin(survey::first(aws, task)).await?;
+    let reads = survey::Reads::new(aws);
+    let first = Box::pin(survey::first(&reads, task)).await?;
     let around =
         survey::Around { inputs: None, commit: None, run_id: "policy".to_owned(), ci_job: None, warnings: Vec::new() };
-    let facts = Box::pin(survey::second(aws, task, first, around)).await?.facts;
+    let facts = Box::pin(survey::second(&reads, task, first, around)).await?.facts;
     let plan = plan::plan(task, &facts)?;
     Ok((facts, plan))
 }

@@ -18,7 +18,8 @@ use crate::verdict::{OurDoing, Verdict, verdict};
 /// Prints the table, or an object a line.
 pub async fn ps(file: &TasksFile, flags: &flags::Ps, everywhere: &Everywhere, ui: &Ui) -> Result<u8> {
     let grounds = reach::grounds(file, everywhere, ui).await?;
-    let mut found = Box::pin(find::list(&grounds, None)).await?;
+    let list = Box::pin(find::list(&grounds, None));
+    let mut found = reach::patiently(&grounds, everywhere, ui, list).await?;
     if !flags.all {
         found.retain(|it| !it.task.is_stopped());
     }
@@ -83,6 +84,8 @@ impl<'a> Row<'a> {
             "task_definition": task.task_definition_arn,
             "status": task.last_status,
             "run_id": ours::run_id(task),
+            "shard": ours::shard(task).map(|it| it.index),
+            "shards": ours::shard(task).map(|it| it.of),
             "by": ours::run_by(task),
             "commit": ours::commit(task),
             "command": ours::shown_command(task),
@@ -120,7 +123,10 @@ impl<'a> Row<'a> {
         };
         let since = if task.is_stopped() { task.stopped_at } else { task.created_at };
         [
-            name.clone(),
+            match ours::shard(task) {
+                Some(shard) => format!("{name} [{shard}]"),
+                None => name.clone(),
+            },
             status,
             ago(since).unwrap_or_default(),
             ours::run_by(task).map(ours::caller).unwrap_or_default().to_owned(),

@@ -1,12 +1,15 @@
 //! The way to AWS, for every verb that goes there: what this process's environment says about it, the guards, and the command lines that a
 //! person types next.
 
+use std::time::Duration;
+
 use crate::aws::trace::Trace;
 use crate::aws::{Aws, AwsOptions};
 use crate::cx::TasksFile;
 use crate::error::{Error, Problem, Result};
 use crate::event::Event;
 use crate::flags::Everywhere;
+use crate::follow::words;
 use crate::model::{Selection, Settings, Sourced};
 use crate::resolve;
 use crate::stage::find::Ground;
@@ -93,6 +96,42 @@ pub async fn grounds(file: &TasksFile, everywhere: &Everywhere, ui: &Ui) -> Resu
         grounds.push(Ground { aws, environment: environment.name.value.clone(), place });
     }
     Ok(grounds)
+}
+
+/// How long a read may be silent before it says what it waits for.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How long the reads of one command may take in all: an answer that takes longer is not coming.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// The answer of reads that somebody waits for. Says after a while what is waited for, and gives up where nothing comes.
+pub async fn patiently<T>(
+    grounds: &[Ground],
+    everywhere: &Everywhere,
+    ui: &Ui,
+    reads: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let Some(Ground { aws, environment, .. }) = grounds.first() else { return reads.await };
+    let at = match &aws.endpoint_url {
+        Some(url) => format!("AWS at {url}"),
+        None => format!("AWS in {}", aws.region.value),
+    };
+    tokio::pin!(reads);
+    tokio::select! {
+        read = &mut reads => return read,
+        // Hardly faster where time is: a busy machine is no silent endpoint.
+        () = tokio::time::sleep(SILENCE.div_f64(aws.speed.min(2.5))) => {}
+    }
+    ui.emit(Event::Warning { message: format!("still waiting for an answer of {at}"), hint: None });
+    match tokio::time::timeout((LONGEST - SILENCE).div_f64(aws.speed), reads).await {
+        Ok(read) => read,
+        Err(_) => {
+            let limit = words(LONGEST);
+            let check = again(everywhere, environment, "check");
+            Err(Problem::new(format!("no answer of {at} within {limit}"))
+                .hint(format!("`{check}` says what can be reached; a proxy or a firewall may hold the calls back"))
+                .failed())
+        }
+    }
 }
 
 /// What the command line and the process environment choose, without a task.

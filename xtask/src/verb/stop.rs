@@ -9,6 +9,7 @@ use crate::model::{EcsTask, OnInterrupt};
 use crate::ours;
 use crate::stage::find::{self, For, Found, Sought};
 use crate::stage::follow;
+use crate::stage::shards::stop;
 use crate::tools::signals::Signals;
 use crate::ui::Ui;
 use crate::verb::{attach, conclude, ps, reach};
@@ -22,9 +23,18 @@ pub async fn stop(
     ui: &Ui,
     signals: &mut Signals,
 ) -> Result<u8> {
+    if flags.id.is_none() && flags.run.is_none() {
+        return Err(Error::refused("nothing is named to be stopped")
+            .hint("give an ID (`cargo xtask ps` lists them), or --run RUN for all that a run has started"));
+    }
     let grounds = reach::grounds(file, everywhere, ui).await?;
     let found = match (&flags.id, &flags.run) {
-        (Some(id), _) => match conclude::or_signal(Box::pin(find::find(&grounds, id, For::Stopping)), signals).await? {
+        (Some(id), _) => match conclude::or_signal(
+            reach::patiently(&grounds, everywhere, ui, Box::pin(find::find(&grounds, id, For::Stopping))),
+            signals,
+        )
+        .await?
+        {
             Sought::Task(found) => vec![*found],
             Sought::Forgotten(forgotten) => {
                 let message = format!("ECS has forgotten the ECS task {}: it ended over an hour ago", forgotten.id);
@@ -32,14 +42,18 @@ pub async fn stop(
             }
         },
         (None, Some(run)) => {
-            let found = conclude::or_signal(Box::pin(find::of_run(&grounds, run)), signals).await?;
+            let found = conclude::or_signal(
+                reach::patiently(&grounds, everywhere, ui, Box::pin(find::of_run(&grounds, run))),
+                signals,
+            )
+            .await?;
             if found.is_empty() && everywhere.format == Format::Human {
                 // Not an error: a cancelled job asks without knowing whether it came as far as starting something.
                 ui.print(format!("ECS lists no ECS task of the run {run}: nothing to stop\n"));
             }
             found
         }
-        (None, None) => return Err(Error::refused("nothing is named to be stopped").hint("give an ID, or --run RUN")),
+        (None, None) => Vec::new(),
     };
     let (running, over): (Vec<_>, Vec<_>) = found.into_iter().partition(|it| !it.task.is_stopped());
     for found in &over {
@@ -53,16 +67,57 @@ pub async fn stop(
         reasons.push(format!("xtask: stopped by {}", identity.arn));
     }
     if running.len() > 1 {
-        // They end side by side: each is asked first, then waited for. What fails here is tried again below.
-        for (found, reason) in running.iter().zip(&reasons) {
-            let Found { ground, task, .. } = found;
-            let _ = ground.aws.stop_task(ground.cluster(), &task.arn, reason).await;
-        }
+        return many(&running, &reasons, everywhere, ui, signals).await;
     }
     for (found, reason) in running.iter().zip(reasons) {
         exit_code = exit_code.max(one(found, reason, everywhere, ui, signals).await?);
     }
     Ok(exit_code)
+}
+
+/// Those of a run: all are asked at once, as fast as ECS takes it, and then waited for together.
+async fn many(
+    running: &[Found<'_>],
+    reasons: &[String],
+    everywhere: &Everywhere,
+    ui: &Ui,
+    signals: &mut Signals,
+) -> Result<u8> {
+    let mut left: Vec<(String, String)> = Vec::new();
+    let mut signal = None;
+    let mut rest = running;
+    while let Some(first) = rest.first() {
+        // One after the other where a run has been in several places; a list keeps them together.
+        let n = rest.iter().take_while(|it| std::ptr::eq(it.ground, first.ground)).count();
+        let (these, others) = rest.split_at(n);
+        let reason = reasons.get(running.len() - rest.len()).map(String::as_str).unwrap_or_default();
+        rest = others;
+        let environment = &first.ground.environment;
+        ui.for_task(&first.name).note(format!("stopping {n} ECS tasks in {environment}"));
+        let arns = these.iter().map(|it| it.task.arn.clone()).collect();
+        let stopped = Box::pin(stop::stop(&first.ground.aws, first.ground.cluster(), arns, reason, signals)).await;
+        for found in these {
+            if let Some(task) = stopped.over.iter().find(|it| it.arn == found.task.arn) {
+                say(found, task, "stopped", everywhere, ui);
+            }
+        }
+        left.extend(stopped.left);
+        signal = signal.or(stopped.signal);
+        if signal.is_some() {
+            let why = "ECS has not accepted the stop".to_owned();
+            left.extend(rest.iter().map(|it| (it.task.arn.clone(), why.clone())));
+            break;
+        }
+    }
+    if left.is_empty() {
+        return Ok(exit::OK);
+    }
+    let lines: Vec<String> = left.iter().map(|(arn, why)| format!("{arn}: {why}")).collect();
+    let message = format!("{} ECS tasks were not seen to stop:\n{}", left.len(), lines.join("\n"));
+    match signal {
+        Some(signal) => Err(Error::interrupted(signal, message)),
+        None => Err(Error::failed(message)),
+    }
 }
 
 async fn one(found: &Found<'_>, reason: String, everywhere: &Everywhere, ui: &Ui, signals: &mut Signals) -> Result<u8> {

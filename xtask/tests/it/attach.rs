@@ -177,6 +177,18 @@ fn an_id_is_an_arn_an_id_a_start_or_a_tasks_name() {
 }
 
 #[test]
+fn stop_does_not_guess_which_of_several_is_meant() {
+    let fake = account().task_life(Life::counts_to(2).runs_forever());
+    let test = project(&fake);
+    for more in ["", " --start-another"] {
+        let _ = test.run(&format!("run db-migrate -e staging --detach{more}")).code(0);
+    }
+    let ran = test.run("stop db-migrate -e staging").code(2).stdout("");
+    let _ = ran.stderr_has("several ECS tasks of `db-migrate` run").stderr_has("give more of one of them");
+    assert_eq!((fake.count("StopTask"), fake.alive().len()), (0, 2));
+}
+
+#[test]
 fn what_another_tool_started_is_left_alone() {
     let fake = account();
     let test = project(&fake);

@@ -62,3 +62,34 @@ fn a_branch_that_touches_it_runs_and_without_a_base_nothing_is_guessed() {
     let ran = test.run(&RUN.replace("--base main", &format!("--base {} --dry-run -v", "0".repeat(40)))).code(0);
     let _ = ran.stderr_has("there is no commit to compare with: everything counts as changed");
 }
+
+/// A pattern that cannot match anything would skip the task for ever, with success.
+#[test]
+fn patterns_that_match_nothing_whatever_changes_are_refused() {
+    let fake = ecs::account();
+    let Some(test) = repository(ecs::project(&fake), "db/migrate/1.sql") else { return };
+    for (pattern, said) in [
+        ("[", "a `[` without its `]`"),
+        ("!**", "leaves every file out"),
+        ("!**/*", "leaves every file out"),
+        ("../db/**", "relative to the folder of tasks.toml"),
+    ] {
+        let arguments = ["run", "db-migrate", "-e", "staging", "--base", "main", "--if-changed", "db/**", pattern];
+        let _ = test.command(arguments).run().code(2).stderr_has(said);
+    }
+    let words = ["run", "--if-changed", "db/**", "db-migrate", "--base", "main"];
+    let _ = test.command(words).run().code(2).stderr_has("TASK is missing: --if-changed takes every word behind it");
+    assert_eq!(fake.operations(), [""; 0]);
+}
+
+#[test]
+fn without_a_repository_nothing_is_guessed() {
+    let fake = ecs::account();
+    let test = ecs::project(&fake);
+    if !test.real_program("git") {
+        crate::real::skipped("no git");
+        return;
+    }
+    let ran = test.run(RUN).code(2).stderr_has("is in no git repository");
+    let _ = ran.stderr_has("hint: run it in a clone, or leave --if-changed out");
+}

@@ -299,6 +299,24 @@ fn a_timeout_stops_the_ecs_task() {
 }
 
 #[test]
+fn a_dry_runs_events_end_like_any_runs_and_name_the_image_to_be() {
+    let fake = account();
+    let test = project(&fake);
+    let ran = test.run("run db-migrate -e staging --dry-run --run-id r1 --format json").code(0);
+    let events = ran.events();
+    let planned = events.iter().find(|it| it["event"] == "planned").unwrap();
+    let image = planned["register_task_definition"]["containerDefinitions"][0]["image"].as_str().unwrap();
+    assert!(image.contains("/acme/app:xtask-"), "{image}");
+    let end = events.last().unwrap();
+    assert_eq!(
+        (&end["event"], &end["outcome"], &end["exit_code"], &end["run_id"]),
+        (&"finished".into(), &"skipped".into(), &0.into(), &"r1".into())
+    );
+    assert!(end["reason"].as_str().unwrap().contains("dry run"), "{end}");
+    assert_eq!(fake.started().len(), 0);
+}
+
+#[test]
 fn the_second_signal_does_not_wait_for_the_end() {
     let fake = account().task_life(Life::new().runs_forever().on_sigterm(OnSigterm::Ignores));
     let test = project(&fake);

@@ -292,6 +292,12 @@ fn once_joins_what_runs_and_remembers_a_success() {
     let again = test.run("run db-migrate -e staging --once").code(0).stdout("1\n2\n3\n");
     let _ = again.stderr_has("has succeeded already, with the same image, command, variables and commit");
     assert_eq!(fake.started().len(), 2);
+    // Programs hear of both runs.
+    let again = test.run("run db-migrate -e staging --once --run-id again --format json").code(0);
+    let end = last_event(&again);
+    assert_eq!(end["run_id"], "again");
+    let first = fake.started()[1].request["startedBy"].as_str().unwrap().to_owned();
+    assert_eq!(first.rsplit('/').next(), end["followed_run_id"].as_str(), "{end}");
     // Something else runs.
     let _ = test.run("run db-migrate -e staging --once --var A=1").code(0);
     let _ = test.run("run db-migrate -e staging --once -- --verbose").code(0);
@@ -326,6 +332,11 @@ fn a_dry_run_says_who_holds_the_place() {
         test.run("run db-migrate -e staging --dry-run").code(0).stderr_has("exclusive").stderr_lacks("runs already");
     let _ = test.run("run db-migrate -e staging --detach").code(0);
     let _ = test.run("run db-migrate -e staging --dry-run").code(0).stderr_has("runs already: ECS task [id]");
+    let ran = test.run("run db-migrate -e staging --format json").code(125);
+    let end = last_event(&ran);
+    assert_eq!(end["outcome"], "already-running");
+    assert!(end["reason"].as_str().is_some_and(|it| it.contains("runs already: ECS task")), "{end}");
+    assert!(end["hint"].as_str().is_some_and(|it| it.contains("cargo xtask attach")), "{end}");
     assert_eq!(fake.count("RunTask"), 1);
 }
 

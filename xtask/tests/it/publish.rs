@@ -97,6 +97,7 @@ impl World {
             .env("AWS_SECRET_ACCESS_KEY", "secret")
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("XTASK_TEST_JOB", job)
+            .envs(std::env::var(crate::harness::MUTANT).map(|it| (crate::harness::MUTANT, it)))
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())

@@ -442,3 +442,19 @@ fn an_interactive_container_ends_with_the_run() {
     assert_eq!(code, Some(130), "{screen}");
     assert_eq!(left(), [""; 0]);
 }
+
+#[test]
+fn an_engine_that_cannot_be_reached_is_told_from_one_that_is_not_named() {
+    if !engine() {
+        return;
+    }
+    let folder = probe(&["exit", "0"], "");
+    for (host, hint) in [
+        ("http://x:y:z", "write DOCKER_HOST like `unix:///var/run/docker.sock`"),
+        ("tcp://127.0.0.1:1", "start docker, or choose an engine that runs"),
+    ] {
+        let ran = Ran::of(folder.xtask(&["run", "t"]).env("DOCKER_HOST", host).output().unwrap());
+        assert_eq!(ran.code, Some(125), "{}", ran.err());
+        assert!(ran.err().contains(hint) && !ran.err().contains("filters="), "{host}: {}", ran.err());
+    }
+}

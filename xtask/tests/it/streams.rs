@@ -86,3 +86,65 @@ fn a_variable_that_is_no_text_does_not_count_as_unset() {
         }
     }
 }
+
+#[test]
+fn mistakes_are_named() {
+    let folder = Folder::new(TASKS);
+    std::fs::write(folder.path().join("latin.toml"), b"[tasks.t]\n# gr\xfcn\n").unwrap();
+    let nul = "[environments.local]\nrunner = \"host\"\n[tasks.t]\ncommand = [\"sh\", \"-c\", \"a\\u0000b\"]\n";
+    std::fs::write(folder.path().join("nul.toml"), nul).unwrap();
+    for (line, said) in [
+        ("\"$0\" list --file latin.toml", "`latin.toml` is not UTF-8: the byte 0xfc in line 2, column 5"),
+        ("\"$0\" list --file nul.toml", "the argument has a NUL character"),
+        ("\"$0\" run t --region ''", "expected a name, not nothing"),
+        ("\"$0\" run t -e \"$UNSET\"", "expected a name, not nothing"),
+        ("\"$0\" stop -e far", "nothing is named to be stopped"),
+        ("\"$0\" stop -e far", "or --run RUN"),
+    ] {
+        let ran = sh(&folder, line);
+        assert!(ran.code == Some(2) && ran.err().contains(said), "{line}: {:?} {}", ran.code, ran.err());
+    }
+    let github = "export GITHUB_ACTIONS=true GITHUB_OUTPUT=/no/such/file GITHUB_STEP_SUMMARY=/no/summary; \"$0\" run t";
+    let ran = sh(&folder, github);
+    assert_eq!((ran.code, ran.err().matches("cannot write to `/no/such/file`").count()), (Some(3), 1), "{}", ran.err());
+}
+
+#[test]
+fn init_writes_the_file_that_is_named() {
+    let folder = Folder::new(TASKS);
+    std::fs::create_dir(folder.path().join("ops")).unwrap();
+    let ran = folder.run(&["init", "--file", "ops/jobs.toml"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err());
+    assert!(ran.out().contains("wrote ops/jobs.toml") && ran.out().contains("--file ops/jobs.toml"), "{}", ran.out());
+    assert_eq!(folder.read("tasks.toml"), TASKS);
+    assert_eq!(folder.run(&["list", "--file", "ops/jobs.toml"]).code, Some(0));
+    for (file, said) in [
+        ("ops/jobs.toml", "ops/jobs.toml exists already"),
+        ("ops", "is a folder"),
+        ("none/tasks.toml", "does not exist"),
+    ] {
+        let ran = folder.run(&["init", "--file", file]);
+        assert!(ran.code == Some(2) && ran.err().contains(said), "{file}: {}", ran.err());
+    }
+}
+
+#[test]
+fn reads_that_nobody_answers_say_what_they_wait_for_and_end() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    // Connections are taken and held.
+    std::thread::spawn(move || listener.incoming().collect::<Vec<_>>());
+    let folder = Folder::new(&format!(
+        "[environments.far]\ncluster = \"c\"\ntask-definition = \"d\"\nregion = \"eu-west-1\"\nendpoint-url = \"{url}\"\n\
+         [tasks.t]\nimage = \"deployed\"\ncommand = [\"x\"]\n"
+    ));
+    for arguments in [&["ps"][..], &["stop", "0123"]] {
+        let mut command = folder.xtask(arguments);
+        command.args(["-e", "far"]).env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+        let ran = Ran::of(command.env("XTASK_TEST_SPEED", "60").output().unwrap());
+        assert_eq!((ran.code, ran.out().as_str()), (Some(125), ""), "{arguments:?}: {}", ran.err());
+        let waits = format!("still waiting for an answer of AWS at {url}");
+        assert!(ran.err().contains(&waits), "{arguments:?}: {}", ran.err());
+        assert!(ran.err().contains(&format!("no answer of AWS at {url} within 2m")), "{arguments:?}: {}", ran.err());
+    }
+}

@@ -23,6 +23,7 @@ const FLOORS: &[&[&str]] = &[
         "hints",
         "permissions",
         "retention",
+        "retry",
         "checks",
         "shards",
     ],
@@ -347,6 +348,24 @@ fn a_test_that_cannot_run_says_so() {
         }
     }
     report("a test that cannot run here says so by `real::skipped`", &broken);
+}
+
+/// A copy of `xtask/` may lack `tests/`, and all its targets compile there.
+#[test]
+fn a_benchmark_that_takes_in_tests_is_a_feature() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let mut broken = Vec::new();
+    for (file, text) in rust_files(&root().join("benches")) {
+        if !text.lines().any(|it| it.trim_start().starts_with("#[path = ") && it.contains("tests/")) {
+            continue;
+        }
+        let name = file.trim_end_matches("/main.rs").trim_end_matches(".rs");
+        let entry = manifest.split("[[bench]]").find(|it| it.contains(&format!("name = \"{name}\"\n")));
+        if !entry.is_some_and(|it| it.contains("required-features = [\"benches\"]")) {
+            broken.push(format!("benches/{file} takes in files of tests/: its [[bench]] lacks `required-features`"));
+        }
+    }
+    report("what needs tests/ is compiled on request", &broken);
 }
 
 #[test]

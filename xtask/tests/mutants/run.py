@@ -265,6 +265,9 @@ def main():
         code, output = tests.run("it", ["--exact", MATRIX], "")
         if code != 0:
             sys.exit(f"without a mutant the matrix fails:\n{output}")
+        broken = tests.tests("lib", [], "")
+        if broken:
+            sys.exit(f"without a mutant there fails: {', '.join(broken)}")
         print(f"the matrix holds without a mutant, after {time.monotonic() - started:.0f} s", flush=True)
 
     results, unexpected, lock = {}, [], threading.Lock()

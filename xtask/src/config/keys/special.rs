@@ -4,7 +4,7 @@ use super::Takes::{self, List, Number, Weights};
 use crate::config::reader::{Entry, Reader};
 use crate::config::suggest;
 use crate::config::values::{self, Wrong};
-use crate::model::{OnInterrupt, Runner, Sidecars, Sourced};
+use crate::model::{OnInterrupt, RetryOn, Runner, Sidecars, Sourced};
 
 /// One of a few words.
 pub(super) fn one_of<T: Clone>(name: &str, words: &[(&str, T)], text: &str) -> Result<T, Wrong> {
@@ -27,8 +27,9 @@ pub(super) fn on_interrupt(text: &str) -> Result<OnInterrupt, Wrong> {
     one_of("value of `on-interrupt`", &[("stop", OnInterrupt::Stop), ("detach", OnInterrupt::Detach)], text)
 }
 
-pub(super) fn retry_on(text: &str) -> Result<String, Wrong> {
-    one_of("value of `on`", &[("spot", ()), ("never-started", ()), ("any", ())], text).map(|()| text.to_owned())
+pub(super) fn retry_on(text: &str) -> Result<RetryOn, Wrong> {
+    let words = [("spot", RetryOn::Spot), ("never-started", RetryOn::NeverStarted), ("any", RetryOn::Any)];
+    one_of("value of `on`", &words, text)
 }
 
 pub(super) fn log_prefix(text: &str) -> Result<String, Wrong> {

@@ -392,6 +392,16 @@ pub fn variable(text: &str) -> Read<()> {
         .hint("use letters, digits and `_`, not a digit first"))
 }
 
+/// An argument of a process.
+pub fn argument(text: &str) -> Read<String> {
+    match text.contains('\0') {
+        true => {
+            Err(Wrong::new("the argument has a NUL character").hint("no process can get such an argument: take it out"))
+        }
+        false => Ok(text.to_owned()),
+    }
+}
+
 /// A value of `variables`.
 pub fn variable_value(text: &str) -> Read<String> {
     match text.contains('\0') {

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::config::schema::validator;
 use crate::event::{BuildStep, Event};
-use crate::model::{Ending, LogEnd, Outcome, PlanLine, Runner, ShardCounts, ShardEnd, ShardsEnd, Timestamp, Timings};
+use crate::model::{
+    Attempt, Ending, LogEnd, Outcome, PlanLine, Runner, ShardCounts, ShardEnd, ShardsEnd, TaskEnd, Timestamp, Timings,
+};
 
 /// Each kind of event with everything that it can have, and with nothing that it can lack. No `..Default`: a new field does not
 /// compile here until it is in the table too.
@@ -22,12 +24,21 @@ fn events() -> Vec<(Event, Event)> {
         stop: value,
         total: value,
     };
+    let attempt = Attempt {
+        task_arn: some("a"),
+        outcome: Outcome::Stopped,
+        exit_code: 125,
+        stop_code: some("c"),
+        reason: some("r"),
+    };
+    let task_end = TaskEnd { task: text("t"), outcome: Some(Outcome::Failed), exit_code: Some(1), seconds: Some(0.5) };
     let end = ShardEnd { shard: 1, outcome: Outcome::Failed, exit_code: 1, task_arn: some("a"), reason: some("r") };
     let shards = ShardsEnd { of: 2, outcomes: [("failed", 1)].into(), failed: vec![end], not_run: vec![0] };
     let full = Ending {
         outcome: Outcome::Failed,
         exit_code: 255,
         run_id: text("r"),
+        followed_run_id: some("q"),
         task_arn: some("a"),
         task_definition: some("d"),
         image: some("i"),
@@ -38,12 +49,15 @@ fn events() -> Vec<(Event, Event)> {
         shards: Some(Box::new(shards)),
         explanation: some("e"),
         hint: some("h"),
+        attempts: vec![attempt.clone(), Attempt::default()],
+        tasks: vec![task_end, TaskEnd::default()],
         timings: timings(Some(0.5)),
     };
     let bare = Ending {
         outcome: Outcome::Unknown,
         exit_code: 0,
         run_id: text(""),
+        followed_run_id: None,
         task_arn: None,
         task_definition: None,
         image: None,
@@ -54,6 +68,8 @@ fn events() -> Vec<(Event, Event)> {
         shards: None,
         explanation: None,
         hint: None,
+        attempts: Vec::new(),
+        tasks: Vec::new(),
         timings: timings(None),
     };
     let resolved =
@@ -68,12 +84,24 @@ fn events() -> Vec<(Event, Event)> {
         (
             Event::Planned {
                 dry_run: true,
+                more: false,
+                needs: vec![text("n")],
+                skipped: vec![text("s")],
                 lines: vec![line],
                 register_task_definition: Some(json!({})),
                 run_task: Some(json!({})),
             },
-            Event::Planned { dry_run: false, lines: Vec::new(), register_task_definition: None, run_task: None },
+            Event::Planned {
+                dry_run: false,
+                more: true,
+                needs: Vec::new(),
+                skipped: Vec::new(),
+                lines: Vec::new(),
+                register_task_definition: None,
+                run_task: None,
+            },
         ),
+        same(Event::Turn { number: 1, of: 2 }),
         same(building),
         same(pushed),
         same(registered),
@@ -97,6 +125,7 @@ fn events() -> Vec<(Event, Event)> {
         ),
         same(Event::Shards { of: 2, counts: ShardCounts::default() }),
         same(log),
+        same(Event::Retrying { attempt: 2, of: 3, pause: 5.5, last: attempt }),
         (Event::Warning { message: text("m"), hint: some("h") }, Event::Warning { message: text("m"), hint: None }),
         (Event::Finished(Box::new(full)), Event::Finished(Box::new(bare))),
         (
@@ -118,17 +147,19 @@ fn place(event: &Event) -> usize {
     match event {
         Event::Resolved { .. } => 0,
         Event::Planned { .. } => 1,
-        Event::Building { .. } => 2,
-        Event::Pushed { .. } => 3,
-        Event::Registered { .. } => 4,
-        Event::Launched { .. } => 5,
-        Event::Attached { .. } => 6,
-        Event::Status { .. } => 7,
-        Event::Shards { .. } => 8,
-        Event::Log { .. } => 9,
-        Event::Warning { .. } => 10,
-        Event::Finished(_) => 11,
-        Event::Error { .. } => 12,
+        Event::Turn { .. } => 2,
+        Event::Building { .. } => 3,
+        Event::Pushed { .. } => 4,
+        Event::Registered { .. } => 5,
+        Event::Launched { .. } => 6,
+        Event::Attached { .. } => 7,
+        Event::Status { .. } => 8,
+        Event::Shards { .. } => 9,
+        Event::Log { .. } => 10,
+        Event::Retrying { .. } => 11,
+        Event::Warning { .. } => 12,
+        Event::Finished(_) => 13,
+        Event::Error { .. } => 14,
     }
 }
 

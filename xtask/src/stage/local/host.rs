@@ -39,7 +39,12 @@ pub async fn host(cx: &Cx, task: &ResolvedTask, run: &Run, signals: &mut Signals
     let sh = &cx.sh;
     let cmd = cmd!(sh, "{program} {arguments...}").envs(variables(task, run));
     let io = Io {
-        stdin: if stdin_is_terminal && !attached { Stdio::null() } else { Stdio::inherit() },
+        // Of many, none has a better right to it than another.
+        stdin: if (stdin_is_terminal && !attached) || run.shard.is_some_and(|it| it.of > 1) {
+            Stdio::null()
+        } else {
+            Stdio::inherit()
+        },
         stdout: if run.json { Stdio::piped() } else { our_stdout()? },
         stderr: Stdio::inherit(),
     };

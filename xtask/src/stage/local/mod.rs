@@ -10,6 +10,7 @@ mod docker;
 mod host;
 mod lock;
 mod output;
+pub mod shards;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,7 +18,9 @@ use std::time::{Duration, Instant};
 use crate::cx::Cx;
 use crate::error::{Error, Problem, Result, exit};
 use crate::event::Event;
-use crate::model::{Commit, Ending, ImageChoice, Outcome, PlanLine, ResolvedTask, Runner, Sourced, Timings};
+use crate::model::{
+    Commit, Ending, ImageChoice, Outcome, PlanLine, ResolvedTask, Runner, Shard, Sourced, Timings, ranges,
+};
 use crate::plan;
 use crate::tools::{Ended, Signals, signals};
 
@@ -40,6 +43,8 @@ pub struct Run {
     pub json: bool,
     /// What an exclusive task holds to its end, and its process with it.
     pub lock: Option<Lock>,
+    /// Where the task has shards: which.
+    pub shard: Option<Shard>,
     /// See [`GRACE`].
     pub grace: Duration,
 }
@@ -124,6 +129,13 @@ pub fn plan_lines(task: &ResolvedTask) -> Vec<PlanLine> {
     if task.interactive {
         line("interactive", "true".to_owned(), String::new());
     }
+    if let Some(shards) = &task.shards {
+        let settings = &task.settings;
+        let origin = |it: &Option<Sourced<u32>>| it.as_ref().map(|it| it.origin.to_string()).unwrap_or_default();
+        let some = if shards.is_all() { String::new() } else { format!(", of them {}", ranges(&shards.chosen)) };
+        line("shards", format!("{}{some}", shards.of), origin(&settings.shards));
+        line("parallel", format!("{} at a time", shards.parallel), origin(&settings.parallel));
+    }
     if task.exclusive {
         let origin = task.settings.exclusive.as_ref().map(|it| it.origin.to_string()).unwrap_or_default();
         line("exclusive", "one at a time on this machine".to_owned(), origin);
@@ -157,6 +169,10 @@ fn variables(task: &ResolvedTask, run: &Run) -> BTreeMap<String, String> {
     if let Some(commit) = &run.commit {
         let dirty = if commit.dirty { "+dirty" } else { "" };
         variables.insert("XTASK_COMMIT".to_owned(), format!("{}{dirty}", commit.id));
+    }
+    if let Some(shard) = &run.shard {
+        variables.insert(plan::SHARD.to_owned(), shard.index.to_string());
+        variables.insert(plan::SHARDS.to_owned(), shard.of.to_string());
     }
     variables
 }
@@ -258,17 +274,10 @@ fn judge(task: &ResolvedTask, run: &Run, thing: &str, ended: Ended, cause: Optio
         outcome,
         exit_code,
         run_id: run.id.clone(),
-        task_arn: None,
-        task_definition: None,
-        image: None,
-        stop_code: None,
-        stopped_reason: None,
-        container_reason: None,
-        log: None,
-        shards: None,
         explanation,
         hint,
         timings: Timings { run: Some(since.elapsed().as_secs_f64()), ..Timings::default() },
+        ..Ending::default()
     }
 }
 

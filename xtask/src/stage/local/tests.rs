@@ -34,7 +34,7 @@ pub(super) fn words(words: &[&str]) -> Option<Sourced<Vec<String>>> {
 }
 
 pub(super) fn this_run() -> Run {
-    Run { id: "r1".to_owned(), commit: None, json: false, lock: None, grace: GRACE }
+    Run { id: "r1".to_owned(), commit: None, json: false, lock: None, shard: None, grace: GRACE }
 }
 
 #[test]

@@ -90,6 +90,7 @@ impl Shared {
             stop_run: &self.stop_run,
             single: None,
             many: Some((shard, &self.gate)),
+            former: Vec::new(),
         };
         let aws = self.launching.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let settled = Box::pin(launch::launch(&aws, &ui, order, &mut signals)).await;

@@ -7,6 +7,7 @@
 mod calls;
 pub mod gate;
 mod say;
+pub mod stop;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -85,8 +86,8 @@ pub struct Ended {
     pub exit_code: u8,
     /// What became of each.
     pub shards: ShardsEnd,
-    /// The ECS tasks that were left running, or may have been.
-    pub left: Vec<(u32, String)>,
+    /// The ECS tasks whose end was not waited for, and whether ECS is stopping them.
+    pub left: Vec<(u32, String, bool)>,
     /// Shards whose RunTask was given up without an answer: ECS may have started them.
     pub perhaps: Vec<u32>,
 }
@@ -136,9 +137,11 @@ struct Engine {
     /// Credentials are being asked for.
     renewing: bool,
     say: Say,
-    left: Vec<(u32, String)>,
+    left: Vec<(u32, String, bool)>,
     perhaps: Vec<u32>,
     n_signals: u32,
+    /// ECS had no room for all: why, until it is told for how many.
+    no_room: Option<String>,
 }
 
 impl Engine {
@@ -176,6 +179,7 @@ impl Engine {
             left: Vec::new(),
             perhaps: Vec::new(),
             n_signals: 0,
+            no_room: None,
             shared: Arc::new(shared),
         }
     }
@@ -254,6 +258,11 @@ impl Engine {
             && let Some(shard) = self.fleet.next(now)
         {
             self.launch(shard);
+        }
+        if self.launching.is_empty()
+            && let Some(why) = self.no_room.take()
+        {
+            self.say.no_room(self.fleet.busy(), &why);
         }
         self.shared.gate.set_others(self.fleet.others());
         while self.n_stops < STOPS && !self.stops.is_empty() && self.shared.gate.may_stop() {
@@ -432,9 +441,8 @@ impl Engine {
                 self.follow(shard, running.task, true, signal);
             }
             Ok(Settled::NoRoom(why)) => {
-                let room = self.fleet.no_room(shard, self.now());
-                if room.is_some() {
-                    self.say.no_room(&why);
+                if self.fleet.no_room(shard, self.now()) {
+                    self.no_room = Some(why);
                 }
             }
             // Nobody else's place is asked for.
@@ -577,11 +585,12 @@ impl Engine {
         let by_hand = format!("stop all of this run with `{}`", self.shared.stop_run);
         follow::conclude(&mut ending, finish, &self.shared.plan.container, &by_hand);
         if !matches!(finish.how, How::Stopped) || finish.stop_failed.is_some() {
-            self.left.push((shard, follower.arn.to_string()));
+            self.left.push((shard, follower.arn.to_string(), finish.stop_accepted));
         }
         let total = self.now().saturating_sub(follower.begun).as_secs_f64();
         ending.timings.total = Some(self.shared.clock.real(Duration::from_secs_f64(total)).as_secs_f64());
-        let reason = say::reason(&ending);
+        // What to do is the same for all, and said once.
+        let reason = say::reason(&ending).map(|it| it.replace(&format!("; {by_hand}"), ""));
         self.over(shard, ending, reason);
     }
 

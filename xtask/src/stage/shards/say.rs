@@ -90,9 +90,9 @@ impl Say {
         self.ui.emit(Event::Warning { message, hint: None });
     }
 
-    pub fn no_room(&self, why: &str) {
+    pub fn no_room(&self, most: u32, why: &str) {
         self.warn(format!(
-            "ECS has no room for so many at a time: {why}; what does not fit waits for the end of others"
+            "ECS has no room for more than {most} at a time: {why}; what does not fit waits for the end of others"
         ));
     }
 

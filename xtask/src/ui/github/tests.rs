@@ -297,3 +297,27 @@ fn tokens_cannot_be_guessed() {
     assert_ne!(one, other);
     assert!(one.len() == "xtask-".len() + 32 && one[6..].chars().all(|it| it.is_ascii_hexdigit()), "{one}");
 }
+
+#[test]
+fn the_summary_lists_the_shards_that_did_not_succeed() {
+    let end = crate::model::ShardEnd {
+        shard: 3,
+        outcome: Outcome::Failed,
+        exit_code: 7,
+        task_arn: Some(samples::ARN.to_owned()),
+        reason: None,
+    };
+    let shards = crate::model::ShardsEnd {
+        of: 16,
+        outcomes: [("failed", 1), ("succeeded", 15)].into(),
+        failed: vec![end],
+        not_run: Vec::new(),
+    };
+    let mut text = String::new();
+    crate::ui::markdown::shards(&mut text, &shards);
+    let expected = format!(
+        "Of 16 shards: 1 failed, 15 succeeded.\n\n| shard | how it ended | ECS task |\n|---|---|---|\n| 3 | exit code 7 | `{}` |\n\n",
+        samples::ARN
+    );
+    assert_eq!(text, expected);
+}

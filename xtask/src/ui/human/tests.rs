@@ -322,3 +322,122 @@ fn the_console_has_a_page_for_each_ecs_task() {
         assert_eq!(console_url(arn).as_deref(), expected, "{arn}");
     }
 }
+
+fn shard(index: u32) -> Of {
+    Of { shard: Some(Shard { index, of: 3 }), ..Of::named("backfill") }
+}
+
+/// A run of three shards, of which one fails.
+fn shards() -> Vec<(Of, Event)> {
+    let all = Of::named("backfill");
+    let counts = |waiting, starting, running, succeeded, failed| Event::Shards {
+        of: 3,
+        counts: crate::model::ShardCounts { waiting, starting, running, succeeded, failed },
+    };
+    let arn = samples::ARN;
+    let launched = || Event::Launched {
+        task_arn: Some(arn.to_owned()),
+        cluster: None,
+        console_url: Some("https://example.com".to_owned()),
+    };
+    let end = crate::model::ShardEnd {
+        shard: 1,
+        outcome: Outcome::Failed,
+        exit_code: 7,
+        task_arn: Some(arn.to_owned()),
+        reason: None,
+    };
+    let ends = crate::model::ShardsEnd {
+        of: 3,
+        outcomes: [("failed", 1), ("not-run", 1), ("succeeded", 1)].into(),
+        failed: vec![end],
+        not_run: vec![2],
+    };
+    let total = Ending {
+        task_arn: None,
+        stop_code: None,
+        stopped_reason: None,
+        log: None,
+        hint: Some("run them again with `…`".to_owned()),
+        shards: Some(Box::new(ends)),
+        ..samples::ending(Outcome::Failed, 7)
+    };
+    vec![
+        (all.clone(), samples::resolved(Runner::Ecs)),
+        (all.clone(), counts(3, 0, 0, 0, 0)),
+        (shard(0), launched()),
+        (shard(1), launched()),
+        (all.clone(), counts(1, 2, 0, 0, 0)),
+        (shard(0), samples::status("RUNNING")),
+        (shard(0), samples::log("one")),
+        (shard(1), Event::Warning { message: "slow".to_owned(), hint: None }),
+        (shard(0), Event::Finished(Box::new(samples::ending(Outcome::Succeeded, 0)))),
+        (shard(1), Event::Finished(Box::new(samples::ending(Outcome::Failed, 7)))),
+        (all, Event::Finished(Box::new(total))),
+    ]
+}
+
+fn show(looks: Looks, events: &[(Of, Event)]) -> Output {
+    let mut human = Human::new(looks);
+    let mut out = Output::default();
+    for (second, (of, event)) in (0..).zip(events) {
+        let now = Moment { elapsed: Duration::from_secs(second), ..samples::now() };
+        human.event(of, event, now, &mut out);
+        human.tick(now, &|| 80, &mut out);
+    }
+    out
+}
+
+#[test]
+fn shards_without_a_terminal() {
+    let out = show(PLAIN, &shards());
+    assert_eq!(out.on_stdout(), "[0/3] one\n");
+    let arn = samples::ARN;
+    let expected = format!(
+        "    Resolved backfill in staging, on ECS; run r-1
+    Launched [0/3] {arn}
+    Launched [1/3] {arn}
+warning: [1/3] slow
+    Finished [0/3] succeeded after 1m35s (ran 30s)
+      Failed [1/3] exit code 7 after 1m35s (ran 30s)
+             ECS: EssentialContainerExited: Essential container in task exited
+      Failed backfill in staging: exit code 7 after 1m35s (ran 30s)
+             of 3 shards: 1 failed, 1 not run, 1 succeeded
+             [1/3] exit code 7 ({arn})
+             not run: 2
+  hint: run them again with `…`
+"
+    );
+    assert_eq!(out.on_stderr(), expected);
+    // Their counts come now and then.
+    let mut human = Human::new(PLAIN);
+    let mut out = Output::default();
+    for (of, event) in &shards()[..5] {
+        human.event(of, event, Moment { elapsed: Duration::ZERO, ..samples::now() }, &mut out);
+    }
+    let mut late = Output::default();
+    human.tick(Moment { elapsed: Duration::from_secs(30), ..samples::now() }, &|| 80, &mut late);
+    assert_eq!(late.on_stderr(), "      Status 2 starting, 1 waiting of 3 shards after 30s\n");
+}
+
+#[test]
+fn shards_on_a_terminal_are_lines_that_are_redrawn() {
+    let events = shards();
+    let out = show(TERMINAL, &events[..6]);
+    let text = out.on_stderr();
+    let last = text.rsplit("Launched [1/3]").next().expect("it is there");
+    let frames: Vec<&str> = last.split("\r\x1b[2K").collect();
+    // Three lines, redrawn from the last one up.
+    assert_eq!(
+        frames.last(),
+        Some(
+            &"\x1b[1A\x1b[2K\x1b[1A\x1b[2K      Status 2 starting, 1 waiting of 3 shards 4s\n             [0/3] RUNNING 0s\n             [1/3] PROVISIONING 2s"
+        ),
+        "{text:?}"
+    );
+    // A success is counted, a failure has its line, and nothing stays below the end.
+    let text = show(TERMINAL, &events).on_stderr();
+    assert!(!text.contains("Finished [0/3]") && text.contains("Failed [1/3] exit code 7"), "{text:?}");
+    let (_, behind) = text.rsplit_once("\x1b[2K").expect("it was redrawn");
+    assert!(behind.contains("Failed backfill in staging: exit code 7"), "{behind:?}");
+}

@@ -18,28 +18,38 @@ use crate::verb::run::Run;
 use crate::verb::run::prepare::OnEcs;
 use crate::verb::{attach, logs, reach};
 
+/// What becomes of a task that is not started, because of an ECS task that is there.
+#[derive(Debug)]
+pub(super) enum Joined {
+    /// That one is followed. `is_this_run`: a process before this one has started it, for this very run.
+    Follow { found: Box<EcsTask>, is_this_run: bool },
+    /// Shards of this very run are there: they are followed on, and the others started.
+    GoesOn,
+    /// That one is in the way.
+    Over(Box<Ending>),
+}
+
 impl Run<'_> {
-    /// What was seen before anything is built. `Some`: how somebody else's ECS task ended, which was followed instead of starting another
-    /// one, or that it is in the way.
-    pub(super) async fn joined(&self, there: &OnEcs, signals: &mut Signals) -> Result<Option<Ending>> {
+    /// What was seen before anything is built. `None`: the task is to be started, or would be if this were no dry run.
+    pub(super) async fn joined(&self, there: &OnEcs, signals: &mut Signals) -> Result<Option<Joined>> {
         if there.plan.shards.as_ref().is_some_and(Shards::is_many) {
-            return self.shards_beside(there).map(|()| None);
+            return Ok(self.shards_beside(there)?.then_some(Joined::GoesOn));
         }
         let Some(look) = &there.look else { return self.beside(there, signals).await };
         let Some(wish) = wish_of_plan(there) else { return Ok(None) };
         match exclusive::early(&there.aws, &wish, look)? {
-            Some(settled) => self.not_started(there, Some(&wish), &settled, signals).await,
+            Some(settled) => self.not_started(there, Some(&wish), &settled),
             None => Ok(None),
         }
     }
 
-    /// An equal ECS task that runs already: a run before this one may have died between RunTask and its answer, or later. `Some`: it was
-    /// followed instead of starting another one.
+    /// An equal ECS task that runs already: a run before this one may have died between RunTask and its answer, or later. `Some`: it is
+    /// to be followed instead of starting another one.
     ///
     /// Where nobody can be asked, another one is refused rather than started: two migrations side by side are worse than a job that fails and
     /// says how to go on, and it fails only for as long as the ECS task runs. The same `--run-id` for the same work is the same run: that one
     /// is followed at once. For other work the id is refused.
-    async fn beside(&self, there: &OnEcs, signals: &mut Signals) -> Result<Option<Ending>> {
+    async fn beside(&self, there: &OnEcs, signals: &mut Signals) -> Result<Option<Joined>> {
         let OnEcs { task, alive, .. } = there;
         let starting = self.starting(there);
         let of_kind = |kind: Kin| alive.iter().find(|it| ours::kin(it, &starting) == kind).map(|it| (it, kind));
@@ -82,7 +92,7 @@ impl Run<'_> {
                 _ => return Err(Error::refused(format!("nothing was started in `{environment}`"))),
             }
         }
-        self.follow(there, found, signals).await.map(Some)
+        Ok(Some(Joined::Follow { found: Box::new(found.clone()), is_this_run: kin == Kin::ThisRun }))
     }
 
     /// What this run is going to start, to be compared with what there is.
@@ -103,30 +113,32 @@ impl Run<'_> {
     }
 
     /// Follows an ECS task that this process did not start: what `attach` does.
-    async fn follow(&self, there: &OnEcs, found: &EcsTask, signals: &mut Signals) -> Result<Ending> {
+    pub(super) async fn follow(&self, there: &OnEcs, found: &EcsTask, signals: &mut Signals) -> Result<Ending> {
         let OnEcs { task, aws, facts, .. } = there;
         if self.flags.detach && !found.is_stopped() {
             let mut ending = attach::ending(found);
             (ending.outcome, ending.exit_code) = (Outcome::Detached, exit::OK);
             ending.explanation = Some(attach::by_hand(self.everywhere, &task.environment.value, found));
-            return Ok(self.timed(ending));
+            return Ok(self.followed(self.timed(ending)));
         }
         let settings = Settings { account: None, ..task.settings.clone() };
         let cluster = Sourced::default(facts.cluster.clone());
         let place = Place { cluster, settings, tasks: Vec::new() };
         let ground = Ground { aws: aws.clone(), environment: task.environment.value.clone(), place };
         let found = Found { ground: &ground, name: task.task.clone(), task: found.clone() };
-        attach::follow_found(&found, self.everywhere, &self.cx.ui, signals).await
+        let ending = attach::follow_found(&found, self.everywhere, &self.cx.ui, signals).await?;
+        Ok(self.followed(ending))
+    }
+
+    /// Of an ECS task of another run: both ids. `stop --run` with ours must not stop theirs.
+    fn followed(&self, mut ending: Ending) -> Ending {
+        let started_by = std::mem::replace(&mut ending.run_id, self.run_id.clone());
+        ending.followed_run_id = Some(started_by).filter(|it| !it.is_empty() && *it != self.run_id);
+        ending
     }
 
     /// Somebody else's ECS task runs, or has done it already. `None`: that is only said, in a dry run.
-    pub(super) async fn not_started(
-        &self,
-        there: &OnEcs,
-        wish: Option<&Wish>,
-        settled: &Settled,
-        signals: &mut Signals,
-    ) -> Result<Option<Ending>> {
+    pub(super) fn not_started(&self, there: &OnEcs, wish: Option<&Wish>, settled: &Settled) -> Result<Option<Joined>> {
         let task = &there.task;
         let (found, is_done) = match settled {
             Settled::Held(found) => (found, false),
@@ -148,7 +160,7 @@ impl Run<'_> {
         let kin = ours::kin(found, &self.starting(there));
         if is_same || kin == Kin::ThisRun || self.flags.attach_if_running {
             self.warn(&what);
-            return self.follow(there, found, signals).await.map(Some);
+            return Ok(Some(Joined::Follow { found: found.clone(), is_this_run: kin == Kin::ThisRun }));
         }
         if kin == Kin::Namesake {
             let what = described(found, task, "runs, with another command or other variables");
@@ -156,11 +168,11 @@ impl Run<'_> {
         }
         let mut ending = attach::ending(found);
         ending.outcome = Outcome::AlreadyRunning;
-        ending.run_id.clone_from(&self.run_id);
+        ending = self.followed(ending);
         ending.explanation = Some(what);
         let line = reach::again(self.everywhere, &task.environment.value, &format!("attach {}", found.id()));
         ending.hint = Some(format!("follow it with `{line}`, or run with --attach-if-running"));
-        Ok(Some(self.timed(ending)))
+        Ok(Some(Joined::Over(Box::new(self.timed(ending)))))
     }
 }
 

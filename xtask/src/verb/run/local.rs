@@ -1,45 +1,85 @@
-//! The host and docker runners: the lock of an exclusive task, the image, the process.
+//! The host and docker runners: the process, or the container, and another one after an end that is tried again.
 
-use crate::error::{Error, Result, exit};
-use crate::model::{Ending, ImageChoice, Outcome, ResolvedTask, Runner, Timings};
-use crate::stage::local::{Holder, Locked};
-use crate::stage::{local, publish};
+use std::time::Duration;
+
+use crate::error::{Result, exit};
+use crate::model::{Attempt, Ending, Outcome, ResolvedTask, Runner, Shard, Shards, Timings};
+use crate::retry::{Attempts, Ended};
+use crate::stage::local::{self, Holder, Lock};
 use crate::tools::git;
 use crate::tools::signals::Signals;
-use crate::verb::logs;
 use crate::verb::run::Run;
+use crate::verb::run::ready::Image;
+
+/// A process needs no capacity, so the pauses are shorter than on ECS.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Run<'_> {
     /// Runs a process or a container to its end.
-    pub(super) async fn on_this_machine(&self, task: &ResolvedTask, signals: &mut Signals) -> Result<Ending> {
-        // Held until the task has ended.
-        let lock = match task.exclusive {
-            true => match local::lock(&self.cx, task, &self.run_id, &logs::now().to_string()).await? {
-                Locked::Ours(lock) => Some(lock),
-                Locked::Held(holder) => return Ok(self.timed(self.already_running(task, &holder))),
-            },
-            false => None,
-        };
+    pub(super) async fn on_this_machine(
+        &self,
+        task: &ResolvedTask,
+        image: Option<&Image>,
+        lock: Option<Lock>,
+        signals: &mut Signals,
+    ) -> Result<Ending> {
+        if let Some(shards) = task.shards.as_ref().filter(|it| it.is_many()) {
+            return self.shards_here(task, shards, image, signals).await;
+        }
         let run = local::Run {
             id: self.run_id.clone(),
+            shard: task.shards.as_ref().map(|it| Shard { index: 0, of: it.of }),
             commit: git::commit(&self.cx.sh, &self.cx.root).await,
             json: self.json,
             lock,
             grace: local::GRACE,
         };
-        let ending = match task.runner.value {
-            Runner::Docker => {
-                let image = self.local_image(task, signals).await?;
-                let ending = local::docker(&self.cx, task, &image.0, &run, signals).await?;
-                Ending { timings: Timings { build: image.1, ..ending.timings }, ..ending }
+        let mut attempts = Attempts::new(task.settings.retry.as_ref().map(|it| it.value), FIRST_PAUSE);
+        loop {
+            let ending = match image {
+                Some(image) if task.runner.value == Runner::Docker => {
+                    let ending = local::docker(&self.cx, task, &image.reference, &run, signals).await?;
+                    Ending { timings: Timings { build: image.build_seconds, ..ending.timings }, ..ending }
+                }
+                _ => local::host(&self.cx, task, &run, signals).await?,
+            };
+            let (last, ended) = (Attempt::of(&ending), Ended::over(ending.outcome));
+            let Some(pause) = attempts.ended(last, &ended, Run::jitter()?) else {
+                return Ok(self.timed(Ending { attempts: attempts.history(), ..ending }));
+            };
+            if let Some(signal) = self.pause(&attempts, pause, 1.0, signals).await {
+                return Ok(self.timed(self.ended_in_pause(attempts, signal)));
             }
-            _ => local::host(&self.cx, task, &run, signals).await?,
+        }
+    }
+
+    /// Runs many processes or containers to their end.
+    async fn shards_here(
+        &self,
+        task: &ResolvedTask,
+        shards: &Shards,
+        image: Option<&Image>,
+        signals: &mut Signals,
+    ) -> Result<Ending> {
+        let commit = git::commit(&self.cx.sh, &self.cx.root).await;
+        let image = image.filter(|_| task.runner.value == Runner::Docker);
+        let order = local::shards::Order {
+            id: &self.run_id,
+            commit: commit.as_ref(),
+            image: image.map(|it| it.reference.as_str()),
+            grace: local::GRACE,
         };
+        let (outcome, exit_code, ends) = local::shards::shards(&self.cx, task, shards, &order, signals).await?;
+        let hint = self.hint_of_shards(&task.environment.value, &ends);
+        let timings = Timings { build: image.and_then(|it| it.build_seconds), ..Timings::default() };
+        let run_id = self.run_id.clone();
+        let ending =
+            Ending { outcome, exit_code, run_id, hint, shards: Some(Box::new(ends)), timings, ..Ending::default() };
         Ok(self.timed(ending))
     }
 
     /// Another process or container of this machine runs it.
-    fn already_running(&self, task: &ResolvedTask, holder: &Holder) -> Ending {
+    pub(super) fn held_here(&self, task: &ResolvedTask, holder: &Holder) -> Ending {
         Ending {
             outcome: Outcome::AlreadyRunning,
             exit_code: exit::FAILED,
@@ -50,22 +90,6 @@ impl Run<'_> {
             )),
             hint: Some(holder.hint.clone()),
             ..Ending::default()
-        }
-    }
-
-    /// What docker runs, and how long its build took, in seconds.
-    async fn local_image(&self, task: &ResolvedTask, signals: &mut Signals) -> Result<(String, Option<f64>)> {
-        let crate::cx::Cx { root, sh, ui, .. } = &self.cx;
-        match task.image.as_ref().map(|it| &it.value) {
-            Some(ImageChoice::Build(spec)) => {
-                let platform = task.settings.platform.as_ref().map(|it| it.value.as_str());
-                let built = publish::build_local(root, sh, ui, spec, platform, task.rebuild, signals).await?;
-                Ok((built.id, built.build_seconds))
-            }
-            Some(ImageChoice::Reference(reference)) => Ok((reference.clone(), None)),
-            Some(ImageChoice::Deployed) | None => {
-                Err(Error::refused(format!("`{}` has no image to run on docker", task.task)))
-            }
         }
     }
 }

@@ -1,20 +1,21 @@
-//! What a task's run will be, before anything is written: what tasks.toml and the flags say, what AWS was found to hold, the plan.
+//! What a run will be, before anything is written: what tasks.toml and the flags say of each of its tasks, what AWS was found to hold, the
+//! plans.
 
 use crate::aws::Aws;
-use crate::cx::Cx;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::event::Event;
-use crate::model::{Config, EcsTask, Facts, ImageChoice, Plan, PlanLine, ResolvedTask, Runner, Sourced};
+use crate::model::{Config, EcsTask, Facts, Plan, PlanLine, ResolvedTask, Runner, Sourced};
 use crate::plan;
-use crate::resolve;
-use crate::stage::exclusive::{self, Look};
-use crate::stage::survey::{self, Surveyed};
-use crate::stage::{local, publish};
-use crate::tools::git;
+use crate::resolve::{self, Sequence};
+use crate::stage::exclusive::{self, Listing, Look};
+use crate::stage::find::side_by_side;
+use crate::stage::local;
+use crate::stage::survey::Surveyed;
 use crate::tools::signals::Signals;
 use crate::verb::conclude::or_signal;
-use crate::verb::reach::{self, variable};
-use crate::verb::run::Run;
+use crate::verb::reach::variable;
+use crate::verb::run::survey::survey_all;
+use crate::verb::run::{Run, Turn, Whole};
 
 /// A task of which everything is decided and nothing written.
 #[derive(Debug)]
@@ -75,32 +76,140 @@ impl OnEcs {
     }
 }
 
-impl Run<'_> {
-    /// What tasks.toml and the flags say, which is told.
-    pub(super) fn resolve(&self, config: &Config) -> Result<ResolvedTask> {
-        let ui = &self.cx.ui;
-        let task = resolve::resolve(config, &self.flags.selection(self.everywhere, variable))?;
-        self.refuse_useless_flags(&task)?;
-        ui.mask(secrets(&task));
-        ui.emit(Event::Resolved {
+/// What tasks.toml and the flags say of every task of the run, which is told. Also the names of those that are left out.
+pub(super) fn resolve<'a>(whole: &Whole<'a>, config: &Config) -> Result<(Vec<Turn<'a>>, Vec<String>)> {
+    let flags = whole.flags;
+    let selection = flags.selection(whole.everywhere, variable);
+    let of_need = |name: &str| flags.of_need(name).selection(whole.everywhere, variable);
+    let Sequence { tasks, skipped } = resolve::sequence(config, &selection, &flags.skip, &of_need)?;
+    let turns: Vec<Turn<'a>> = tasks.into_iter().map(|it| Turn { run: whole.of(&it.task), task: it }).collect();
+    for turn in &turns {
+        turn.run.refuse_useless_flags(&turn.task)?;
+    }
+    for Turn { run, task } in &turns {
+        run.cx.ui.mask(secrets(task));
+        run.cx.ui.emit(Event::Resolved {
             environment: task.environment.value.clone(),
             runner: task.runner.value,
-            run_id: self.run_id.clone(),
-            command: words(&task),
+            run_id: run.run_id.clone(),
+            command: words(task),
         });
         for warning in &task.warnings {
-            self.warn(warning);
+            run.warn(warning);
         }
-        Ok(task)
     }
+    Ok((turns, skipped))
+}
 
+/// Reads whatever the plans depend on, side by side for all tasks; decides; and tells the plans, once all of them are there. A signal ends it at
+/// once: nothing is written yet.
+pub(super) async fn prepare<'a>(
+    turns: Vec<Turn<'a>>,
+    skipped: &[String],
+    signals: &mut Signals,
+) -> Result<Vec<(Run<'a>, Prepared)>> {
+    let surveys = Box::pin(survey_all(&turns, signals)).await?;
+    let (mut planned, mut problems) = (Vec::new(), Vec::new());
+    for (Turn { run, task }, survey) in turns.into_iter().zip(surveys) {
+        let Some((aws, surveyed)) = survey else {
+            planned.push((run, Prepared::Machine(Box::new(task)), None));
+            continue;
+        };
+        match plan::plan(&task, &surveyed.facts) {
+            Ok(plan) => {
+                let Surveyed { facts, alive, listing } = surveyed;
+                let there = OnEcs { task, aws, facts, plan, alive, look: None };
+                planned.push((run, Prepared::Ecs(Box::new(there)), listing));
+            }
+            Err(error) if error.kind == ErrorKind::Refused => problems.extend(error.problems),
+            Err(error) => return Err(error),
+        }
+    }
+    if !problems.is_empty() {
+        let mut told: Vec<Problem> = Vec::new();
+        for problem in problems {
+            if !told.contains(&problem) {
+                told.push(problem);
+            }
+        }
+        return Err(Error::all_refused(told));
+    }
+    let names: Vec<String> = planned.iter().map(|it| it.1.task().task.clone()).collect();
+    tell_plans(&planned, &names, skipped);
+    let looks = planned.iter().map(|it| look(&it.1, it.2.as_ref())).collect();
+    let looks = or_signal(async { Ok(side_by_side(looks).await) }, signals).await?;
+    let mut prepared = Vec::new();
+    for ((run, mut it, _), look) in planned.into_iter().zip(looks) {
+        if let Prepared::Ecs(there) = &mut it {
+            there.look = look?;
+        }
+        prepared.push((run, it));
+    }
+    Ok(prepared)
+}
+
+/// Tells the plan of each, and what is worth a warning once, however many plans say it.
+fn tell_plans(planned: &[(Run<'_>, Prepared, Option<Listing>)], names: &[String], skipped: &[String]) {
+    let last = planned.len() - 1;
+    for (index, (run, prepared, _)) in planned.iter().enumerate() {
+        let mut lines = match prepared {
+            Prepared::Machine(task) => local::plan_lines(task),
+            Prepared::Ecs(there) => there.plan.lines.clone(),
+        };
+        let (mut needs, mut left_out) = (Vec::new(), Vec::new());
+        if index == last {
+            (needs, left_out) = (names[..last].to_vec(), skipped.to_vec());
+            let origin = prepared.task().settings.needs.as_ref().map(|it| it.origin.to_string()).unwrap_or_default();
+            let line = |key: &str, names: &[String], origin: &str| PlanLine {
+                key: key.to_owned(),
+                value: names.join(", "),
+                origin: origin.to_owned(),
+            };
+            let first = [("needs", &needs, origin.as_str()), ("skipped", &left_out, "--skip")];
+            let first = first.into_iter().filter(|it| !it.1.is_empty());
+            lines.splice(0..0, first.map(|(key, names, origin)| line(key, names, origin)));
+        }
+        let plan = match prepared {
+            Prepared::Machine(_) => None,
+            Prepared::Ecs(there) => Some(&there.plan),
+        };
+        run.cx.ui.emit(Event::Planned {
+            dry_run: run.flags.dry_run,
+            more: index < last,
+            needs,
+            skipped: left_out,
+            lines,
+            register_task_definition: plan.map(|it| plan::shown(&plan::definition_to_be(it))),
+            run_task: plan.map(|it| plan::shown(&it.run_task)),
+        });
+    }
+    let mut told: Vec<&String> = Vec::new();
+    for (run, prepared, _) in planned {
+        let Prepared::Ecs(there) = prepared else { continue };
+        for warning in &there.plan.warnings {
+            if !told.contains(&warning) {
+                run.warn(warning);
+                told.push(warning);
+            }
+        }
+    }
+}
+
+/// Who is in the place where at most one may run at a time.
+async fn look(prepared: &Prepared, listing: Option<&Listing>) -> Result<Option<Look>> {
+    let (Prepared::Ecs(there), Some(listing)) = (prepared, listing) else { return Ok(None) };
+    let look = exclusive::describe(&there.aws, &there.facts.cluster, listing.clone()).await;
+    look.map(Some).map_err(|it| it.problem("look who holds the place", None).failed())
+}
+
+impl Run<'_> {
     /// A flag that means nothing on this runner would be believed otherwise.
     fn refuse_useless_flags(&self, task: &ResolvedTask) -> Result<()> {
         if self.flags.detach && task.runner.value != Runner::Ecs {
             let message = format!("--detach works on ECS only, and `{}` runs on this machine", task.environment.value);
             return Err(Problem::new(message).at(task.environment.span()).refused());
         }
-        if self.flags.start_another && (task.exclusive || task.once) {
+        if self.flags.start_another && (task.exclusive || task.once) && !self.is_need {
             let message = format!("--start-another: at most one ECS task of `{}` may run at a time", task.task);
             let span = task.settings.exclusive.as_ref().and_then(Sourced::span);
             return Err(Problem::new(message).at(span).hint("leave it out").refused());
@@ -128,88 +237,6 @@ impl Run<'_> {
         }
         Ok(())
     }
-
-    /// Reads whatever the plan depends on, decides, and tells the plan.
-    pub(super) async fn prepare(&self, task: ResolvedTask, signals: &mut Signals) -> Result<Prepared> {
-        if task.runner.value != Runner::Ecs {
-            self.cx.ui.emit(Event::Planned {
-                dry_run: self.flags.dry_run,
-                lines: local::plan_lines(&task),
-                register_task_definition: None,
-                run_task: None,
-            });
-            return Ok(Prepared::Machine(Box::new(task)));
-        }
-        let guard = reach::guard_endpoint(&task.environment, &task.settings)?;
-        let aws = match &self.aws {
-            Some(aws) => aws.clone(),
-            None => reach::connect(&task.settings, &self.cx.ui).await?,
-        };
-        let guard = guard.into_iter().collect();
-        let (plan, surveyed) = Box::pin(self.survey_and_plan(&aws, &task, guard, signals)).await?;
-        self.cx.ui.emit(Event::Planned {
-            dry_run: self.flags.dry_run,
-            lines: plan.lines.clone(),
-            register_task_definition: Some(plan::shown(&plan.definition)),
-            run_task: Some(plan::shown(&plan.run_task)),
-        });
-        for warning in &plan.warnings {
-            self.warn(warning);
-        }
-        let Surveyed { facts, alive, listing } = surveyed;
-        let look = match listing {
-            Some(listing) => {
-                let look = async {
-                    let look = exclusive::describe(&aws, &facts.cluster, listing).await;
-                    look.map_err(|it| it.problem("look who holds the place", None).failed())
-                };
-                Some(or_signal(look, signals).await?)
-            }
-            None => None,
-        };
-        Ok(Prepared::Ecs(Box::new(OnEcs { task, aws, facts, plan, alive, look })))
-    }
-
-    /// The reads, and the decisions. A signal ends it at once: nothing is written yet.
-    async fn survey_and_plan(
-        &self,
-        aws: &Aws,
-        task: &ResolvedTask,
-        mut warnings: Vec<String>,
-        signals: &mut Signals,
-    ) -> Result<(Plan, Surveyed)> {
-        let cx = &self.cx;
-        let spec = match task.image.as_ref().map(|it| &it.value) {
-            Some(ImageChoice::Build(spec)) => Some(spec),
-            _ => None,
-        };
-        let platform = task.settings.platform.as_ref().map(|it| [it.value.as_str()]);
-        let platforms: &[&str] = platform.as_ref().map_or(&publish::PLATFORMS, |it| it);
-        let prepares = spec.is_some_and(|it| it.prepare.is_some());
-        let fingerprint = async {
-            match spec {
-                Some(spec) if !prepares => publish::fingerprint(&cx.root, spec, platforms).await.map(Some),
-                _ => Ok(None),
-            }
-        };
-        let reads = async {
-            let commit = async { git::commit(&cx.sh, &cx.root).await };
-            let (first, inputs, commit) = tokio::join!(survey::first(aws, task), fingerprint, commit);
-            Ok::<_, Error>((first?, inputs?, commit))
-        };
-        let (first, mut inputs, commit) = or_signal(Box::pin(reads), signals).await?;
-        if let Some(spec) = spec
-            && prepares
-            && !self.flags.dry_run
-        {
-            let Cx { root, sh, ui, .. } = cx;
-            inputs = Some(publish::prepare_and_fingerprint(root, sh, ui, spec, platforms, signals).await?);
-        }
-        warnings.extend(inputs.iter().flat_map(|it| it.warnings.clone()));
-        let around = survey::Around { inputs, commit, run_id: self.run_id.clone(), ci_job: ci_job(variable), warnings };
-        let surveyed = or_signal(Box::pin(survey::second(aws, task, first, around)), signals).await?;
-        Ok((plan::plan(task, &surveyed.facts)?, surveyed))
-    }
 }
 
 /// The process's arguments as far as tasks.toml and the command line give them.
@@ -227,17 +254,4 @@ fn secrets(task: &ResolvedTask) -> Vec<String> {
         secrets.retain(|it| it.chars().count() >= 4);
     }
     secrets
-}
-
-/// The page of the CI job that runs this, by the variables of the CI systems that have one.
-fn ci_job(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
-    let github = || {
-        let (server, repository) = (variable("GITHUB_SERVER_URL")?, variable("GITHUB_REPOSITORY")?);
-        Some(format!("{server}/{repository}/actions/runs/{}", variable("GITHUB_RUN_ID")?))
-    };
-    github()
-        .or_else(|| variable("CI_JOB_URL"))
-        .or_else(|| variable("CIRCLE_BUILD_URL"))
-        .or_else(|| variable("BUILD_URL"))
-        .filter(|it| !it.is_empty())
 }

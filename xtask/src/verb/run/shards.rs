@@ -1,7 +1,7 @@
 //! A task with `shards`: many ECS tasks of one image and one task definition, and what is told of all of them at the end.
 
 use crate::error::{Error, Result};
-use crate::model::{EcsTask, Ending, Outcome, Shards, ranges};
+use crate::model::{EcsTask, Ending, Outcome, ShardEnd, Shards, ShardsEnd, ranges};
 use crate::ours::{self, Kin, Starting};
 use crate::plan;
 use crate::stage::shards::{self, Ended, Order};
@@ -9,8 +9,8 @@ use crate::tools::signals::Signals;
 use crate::verb::reach;
 use crate::verb::run::Run;
 use crate::verb::run::beside::described;
-use crate::verb::run::ecs::Ready;
 use crate::verb::run::prepare::OnEcs;
+use crate::verb::run::ready::OnceReady;
 
 /// A shard that is there already.
 struct There<'a> {
@@ -21,8 +21,8 @@ struct There<'a> {
 
 impl Run<'_> {
     /// Shards that run already, by the rules of a single ECS task: those of this very run are followed on, those that the same caller has
-    /// started before are not started a second time.
-    pub(super) fn shards_beside(&self, there: &OnEcs) -> Result<()> {
+    /// started before are not started a second time. Whether there are any of this very run.
+    pub(super) fn shards_beside(&self, there: &OnEcs) -> Result<bool> {
         let OnEcs { task, .. } = there;
         let found = self.shards_there(there);
         let of = |kind: Kin| found.iter().filter(|it| it.kin == kind).collect::<Vec<_>>();
@@ -41,7 +41,7 @@ impl Run<'_> {
             self.warn(&format!("this run has started shards {shards} of `{}` already and follows them on", task.task));
         }
         let twins = of(Kin::Twin);
-        let Some(first) = twins.first() else { return Ok(()) };
+        let Some(first) = twins.first() else { return Ok(!mine.is_empty()) };
         let what = format!(
             "{}; shards that run: {}",
             described(
@@ -53,7 +53,7 @@ impl Run<'_> {
         );
         if self.flags.dry_run || self.flags.start_another {
             self.warn(&what);
-            return Ok(());
+            return Ok(!mine.is_empty());
         }
         let line = |words: &str| reach::again(self.everywhere, environment, words);
         let run = ours::run_id(first.task).unwrap_or_default();
@@ -94,7 +94,7 @@ impl Run<'_> {
         &self,
         there: &OnEcs,
         shards: &Shards,
-        ready: &Ready,
+        ready: &OnceReady,
         signals: &mut Signals,
     ) -> Result<Ending> {
         let OnEcs { task, aws, plan, .. } = there;
@@ -122,10 +122,11 @@ impl Run<'_> {
         Ok(self.timed(self.end_of_shards(task.environment.value.as_str(), ready, &stop_run, ended)))
     }
 
-    fn end_of_shards(&self, environment: &str, ready: &Ready, stop_run: &str, ended: Ended) -> Ending {
+    fn end_of_shards(&self, environment: &str, ready: &OnceReady, stop_run: &str, ended: Ended) -> Ending {
         let Ended { outcome, exit_code, shards, left, perhaps } = ended;
-        for (shard, arn) in &left {
-            self.warn(&format!("shard {shard} was left as it is: {arn}"));
+        for (shard, arn, is_stopping) in &left {
+            let what = if *is_stopping { "is being stopped" } else { "was left as it is" };
+            self.warn(&format!("shard {shard} {what}: {arn}"));
         }
         let mut said = Vec::new();
         if !left.is_empty() || outcome == Outcome::Detached {
@@ -137,11 +138,7 @@ impl Run<'_> {
                 ranges(&perhaps)
             ));
         }
-        let mut again: Vec<u32> =
-            shards.failed.iter().filter(|it| it.outcome != Outcome::Detached).map(|it| it.shard).collect();
-        again.extend(&shards.not_run);
-        again.sort_unstable();
-        let hint = (!again.is_empty()).then(|| format!("run them again with `{}`", self.again(environment, &again)));
+        let hint = self.hint_of_shards(environment, &shards);
         Ending {
             outcome,
             exit_code,
@@ -152,9 +149,18 @@ impl Run<'_> {
         }
     }
 
+    /// How to run those again that have not done their work.
+    pub(super) fn hint_of_shards(&self, environment: &str, shards: &ShardsEnd) -> Option<String> {
+        let done = |it: &&ShardEnd| it.outcome != Outcome::Detached;
+        let mut again: Vec<u32> = shards.failed.iter().filter(done).map(|it| it.shard).collect();
+        again.extend(&shards.not_run);
+        again.sort_unstable();
+        (!again.is_empty()).then(|| format!("run them again with `{}`", self.again(environment, &again)))
+    }
+
     /// The command line that runs some of the shards, with what this one was given. Values that look secret are not shown.
     fn again(&self, environment: &str, shards: &[u32]) -> String {
-        let flags = self.flags;
+        let flags = &self.flags;
         let mut words = vec!["run".to_owned(), flags.task.clone()];
         let mut say = |flag: &str, value: &str| words.extend([flag.to_owned(), value.to_owned()]);
         say("--shard", &ranges(shards));

@@ -112,9 +112,9 @@ pub struct State {
     pub life: Life,
     /// Lives of shards by their number, the variable XTASK_SHARD; before all others.
     pub shard_lives: HashMap<u32, Life>,
-    /// What the next RunTasks fail with: reason and detail of each failure. An empty list: neither task nor failure.
     /// So many of RunTask's ECS tasks there is room for; the reason of a failure beyond.
     pub room: Option<(usize, String)>,
+    /// What the next RunTasks fail with: reason and detail of each failure. An empty list: neither task nor failure.
     pub next_failures: VecDeque<Vec<(String, Option<String>)>>,
     /// How often DescribeTasks says of a new ECS task that it is missing.
     pub missing_first: u32,

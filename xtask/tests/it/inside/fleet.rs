@@ -115,7 +115,8 @@ impl Seen {
             self.events.push(serde_json::from_str(line).unwrap_or_else(|_| json!({ "event": "?", "line": line })));
             return;
         };
-        let told = between("\"shard\":", &[',', '}']).and_then(|it| it.parse().ok());
+        // One that is alone is not told apart.
+        let told = between("\"shard\":", &[',', '}']).map_or(Some(0), |it| it.parse().ok());
         let words: Vec<&str> = message.split(' ').collect();
         let (shard, number) = (words[0].parse::<u32>().ok(), words.get(2).and_then(|it| it.parse::<u32>().ok()));
         let last = self.lines.entry(shard.unwrap_or(u32::MAX)).or_default();

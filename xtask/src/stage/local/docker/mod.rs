@@ -28,6 +28,7 @@ use crate::error::{Error, Result, exit};
 use crate::event::Event;
 use crate::hints;
 use crate::model::{Ending, Outcome, ResolvedTask};
+use crate::plan;
 use crate::tools::{self, Captured, Ended, Group, Io, Process, Signals, our_stdout, terminal};
 use crate::ui::Stream;
 
@@ -114,7 +115,7 @@ pub async fn containers_of(sh: &Shell, place: &str) -> Result<Vec<Container>> {
     let captured = within_patience(tools::capture_whole(call, None)).await?;
     if !captured.ended.success() {
         let complaint = captured.complaint();
-        let error = Error::failed(format!("cannot look for containers of this task: {complaint}"));
+        let error = Error::failed(format!("cannot ask docker for the containers of this task: {complaint}"));
         return Err(match hint_of(&complaint) {
             Some(hint) => error.hint(hint),
             None => error,
@@ -172,7 +173,9 @@ impl Order {
         tty: bool,
         variables: BTreeMap<String, String>,
     ) -> Order {
-        let name = format!("xtask-{}-{run_id}", task.task);
+        let shard = variables.get(plan::SHARD).filter(|_| variables.get(plan::SHARDS).is_some_and(|it| it != "1"));
+        let shard = shard.map(|it| format!("-{it}")).unwrap_or_default();
+        let name = format!("xtask-{}-{run_id}{shard}", task.task);
         let mut options = vec!["--name".to_owned(), name.clone()];
         let mut option = |flag: &str, value: String| options.extend([flag.to_owned(), value]);
         option("--label", format!("xtask.task={}", task.task));
@@ -346,7 +349,13 @@ async fn pull(cx: &Cx, sh: &Shell, order: &Order, signals: &mut Signals) -> Resu
 }
 
 fn hint_of(complaint: &str) -> Option<&'static str> {
-    const HINTS: [(&str, &str); 5] = [
+    const HINTS: [(&str, &str); 8] = [
+        (
+            "unable to resolve docker endpoint",
+            "write DOCKER_HOST like `unix:///var/run/docker.sock` or `ssh://user@host`",
+        ),
+        ("no such host", "write DOCKER_HOST like `unix:///var/run/docker.sock` or `ssh://user@host`"),
+        ("dial ", "start docker, or choose an engine that runs with `docker context use` or DOCKER_HOST"),
         ("daemon running", "start docker, or choose an engine that runs with `docker context use` or DOCKER_HOST"),
         ("permission denied while trying to connect", "add this user to the group `docker`, or use a rootless engine"),
         ("no command specified", "set `command` on the task: the image has none of its own"),
