@@ -53,16 +53,23 @@ fn main() {
     let begun = Instant::now();
     let step = |what: &str| println!("[{:4.0} s] {what}", begun.elapsed().as_secs_f64());
     let mut report = Report::new(runs);
-    if wanted("launch") {
+    // A part that fails says so on the page; the others are not lost with it.
+    let mut failed = Vec::new();
+    let mut part = |name: &'static str, measure: &mut dyn FnMut()| {
+        if wanted(name) && std::panic::catch_unwind(std::panic::AssertUnwindSafe(measure)).is_err() {
+            failed.push(name);
+        }
+    };
+    part("launch", &mut || {
         step("from Enter to RunTask, without a build");
         report.without_build(&launch::without_build(&tools, runs));
-    }
-    if wanted("build") {
+    });
+    part("build", &mut || {
         step("from Enter to RunTask, with the build");
         let (cached, changed, memory) = launch::with_build(&tools, runs);
         report.with_build(&cached, &changed, memory);
-    }
-    if wanted("stop") {
+    });
+    part("stop", &mut || {
         let settings: &[_] = if quick {
             &[(Ending::Later, 0)]
         } else {
@@ -75,17 +82,21 @@ fn main() {
         }
         step("memory of whole runs");
         report.stops(&stops, &stop::memory(&tools, if quick { 1 } else { 2 }), stop::ecs_deploy(&tools));
-    }
-    if wanted("lines") {
+    });
+    part("lines", &mut || {
         step("a long output");
         let (lines, of_each) = if quick { (200_000, [3, 1, 1]) } else { (1_000_000, [10, 3, 1]) };
         let (raw, reads) = lines::measure(&tools, lines, of_each);
         report.lines(lines, raw, &reads);
-    }
+    });
     step("done");
-    let text = report.text();
+    let mut text = report.text();
+    for name in &failed {
+        text.push_str(&format!("\nThe part `{name}` failed in this run, and its figures are missing here.\n"));
+    }
     println!("\n{text}");
     if !quick && parts.is_empty() {
         page::write("peers", &text);
     }
+    assert!(failed.is_empty(), "failed: {}", failed.join(", "));
 }
