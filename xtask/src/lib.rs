@@ -20,7 +20,7 @@ pub mod ours;
 pub mod permissions;
 pub mod plan;
 #[cfg(test)]
-#[path = "../tests/it/fake/random.rs"]
+#[path = "tests/random.rs"]
 #[expect(dead_code, reason = "the other tests use all of it")]
 mod random;
 pub mod resolve;

@@ -4,7 +4,6 @@ use super::message::payload;
 use super::*;
 
 /// The same agent that the tests through the built binary use.
-#[path = "../../tests/it/gateway/agent.rs"]
 mod agent;
 mod wire {
     pub use crate::session::{crypt, message};

@@ -36,6 +36,7 @@ pub mod http;
 pub mod life;
 pub mod logs;
 pub mod memory;
+#[path = "../../../src/tests/random.rs"]
 pub mod random;
 pub mod record;
 pub mod run_task;

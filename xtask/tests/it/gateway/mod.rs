@@ -6,6 +6,7 @@
 //! let fake = Fake::new().exec(&gateway) /* … */;
 //! ```
 
+#[path = "../../../src/session/tests/agent.rs"]
 pub mod agent;
 pub mod wire {
     pub use xtask::session::{crypt, message};
