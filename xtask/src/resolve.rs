@@ -32,7 +32,6 @@ pub fn resolve(config: &Config, selection: &Selection) -> Result<ResolvedTask> {
     let runner = layers.get(|it| &it.runner).cloned().unwrap_or(Sourced::default(Runner::Ecs));
     let mut resolving = Resolving { config, selection, task, runner: runner.value, problems: Vec::new() };
     let mut settings = layers.merged();
-    resolving.unsupported(&settings);
     resolving.flags(&mut settings, &chosen.value);
     let shards = resolving.shards(&settings);
     resolving.sizes(&settings, layers);
@@ -287,15 +286,6 @@ impl Resolving<'_> {
             Runner::Host => "host",
             Runner::Docker => "docker",
             Runner::Ecs => "ecs",
-        }
-    }
-
-    /// What promises something that is not there yet. A promise that is ignored would be worse than none.
-    fn unsupported(&mut self, settings: &Settings) {
-        let is_many = settings.shards.as_ref().is_some_and(|it| it.value > 1);
-        if let Some(retry) = settings.retry.as_ref().filter(|it| is_many && it.value.attempts > 1) {
-            let problem = Problem::new("`retry` with `shards` is not supported yet").at(retry.span());
-            self.refuse(problem.hint("leave one of them out for now"));
         }
     }
 

@@ -86,14 +86,19 @@ impl Attempts {
 
     /// Takes down how one ended. `Some`: another one starts after this pause. `jitter`: from 0 to 1.
     pub fn ended(&mut self, attempt: Attempt, ended: &Ended, jitter: f64) -> Option<Duration> {
+        let goes_on = self.goes_on(ended);
+        let number = self.next();
         self.made.push(attempt);
-        let policy = self.policy.as_ref()?;
-        let number = u32::try_from(self.made.len()).unwrap_or(u32::MAX);
-        if number >= policy.attempts || !counts(policy.on, ended) {
+        if !goes_on {
             return None;
         }
         let doubled = self.first_pause.saturating_mul(1 << (number - 1).min(16)).min(LONGEST_PAUSE);
         Some(doubled.mul_f64(0.75 + jitter.clamp(0.0, 1.0) / 2.0))
+    }
+
+    /// Whether an attempt that ended like this would be followed by another one.
+    pub fn goes_on(&self, ended: &Ended) -> bool {
+        self.policy.as_ref().is_some_and(|it| self.next() < it.attempts && counts(it.on, ended))
     }
 
     /// The number of the next attempt, from 1.

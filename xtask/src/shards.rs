@@ -1,6 +1,7 @@
 //! A run of many shards, as a state machine without I/O: which is launched next, what a failure or a signal does to the others, and
 //! what the end is. The life of each ECS task is `follow`'s; `stage/shards` drives both.
 
+pub mod again;
 pub mod rate;
 pub mod reads;
 
@@ -49,6 +50,8 @@ pub struct Fleet {
     shards: Shards,
     states: BTreeMap<u32, State>,
     waiting: BTreeSet<u32>,
+    /// Those that are tried again, from a time on.
+    pausing: BTreeSet<(Duration, u32)>,
     /// RunTask was sent for it and ECS has not said that it is over.
     busy: u32,
     /// ECS had no room for more at a time; since when that is believed.
@@ -67,6 +70,7 @@ impl Fleet {
         Fleet {
             states: shards.chosen.iter().map(|it| (*it, State::Waiting)).collect(),
             waiting: shards.chosen.iter().copied().collect(),
+            pausing: BTreeSet::new(),
             shards,
             busy: 0,
             room: None,
@@ -81,6 +85,12 @@ impl Fleet {
 
     /// The shard to launch now, which counts as launching from here on.
     pub fn next(&mut self, now: Duration) -> Option<u32> {
+        while let Some((at, shard)) = self.pausing.first().copied()
+            && at <= now
+        {
+            self.pausing.pop_first();
+            self.waiting.insert(shard);
+        }
         if self.halt.is_some() || self.busy >= self.allowed(now) {
             return None;
         }
@@ -103,8 +113,12 @@ impl Fleet {
 
     /// When [`Fleet::next`] may give another one although nothing else has happened.
     pub fn wake_at(&self) -> Option<Duration> {
-        let (_, since) = self.room?;
-        (self.halt.is_none() && !self.waiting.is_empty()).then_some(since + ROOM_AGAIN)
+        if self.halt.is_some() {
+            return None;
+        }
+        let room = self.room.filter(|_| !self.waiting.is_empty()).map(|(_, since)| since + ROOM_AGAIN);
+        let pause = self.pausing.first().map(|it| it.0);
+        room.into_iter().chain(pause).min()
     }
 
     /// Whether others than the one that is asked about are launching or alive: then a lack of room is a reason to wait.
@@ -154,12 +168,7 @@ impl Fleet {
 
     /// ECS says that it is over, and this is how. `true`: the others are not wanted any more.
     pub fn stopped(&mut self, shard: u32, outcome: Outcome, exit_code: u8) -> bool {
-        if !matches!(self.states.get(&shard), Some(State::Launching | State::Starting | State::Running)) {
-            return false;
-        }
-        self.set(shard, State::Stopped);
-        self.busy -= 1;
-        if outcome == Outcome::Succeeded || outcome == Outcome::Detached {
+        if !self.make_room(shard) || outcome == Outcome::Succeeded || outcome == Outcome::Detached {
             return false;
         }
         self.first_failure.get_or_insert(Ended { outcome, exit_code });
@@ -170,9 +179,34 @@ impl Fleet {
         halts
     }
 
+    /// ECS says that it is over, and another attempt follows once its output is read.
+    pub fn stopped_for_now(&mut self, shard: u32) {
+        self.make_room(shard);
+    }
+
+    /// Its place is free from here on; `false`: it was before.
+    fn make_room(&mut self, shard: u32) -> bool {
+        let has_place = matches!(self.states.get(&shard), Some(State::Launching | State::Starting | State::Running));
+        if has_place {
+            self.set(shard, State::Stopped);
+            self.busy -= 1;
+        }
+        has_place
+    }
+
+    /// It is over and read, and may be launched again from this time on.
+    pub fn again(&mut self, shard: u32, at: Duration) {
+        self.make_room(shard);
+        self.set(shard, State::Waiting);
+        self.pausing.insert((at, shard));
+    }
+
     /// It is over, its output read as far as it will be. `true`: the others are not wanted any more.
     pub fn over(&mut self, end: ShardEnd) -> bool {
         let halts = self.stopped(end.shard, end.outcome, end.exit_code);
+        // One that was to be tried again, and is not any more.
+        self.waiting.remove(&end.shard);
+        self.pausing.retain(|it| it.1 != end.shard);
         self.set(end.shard, State::Over);
         *self.outcomes.entry(end.outcome.as_str()).or_default() += 1;
         if end.outcome == Outcome::Succeeded {
@@ -199,7 +233,7 @@ impl Fleet {
     /// Whether there is nothing left to wait for.
     pub fn is_over(&self) -> bool {
         let open = |state: &State| !matches!(state, State::Waiting | State::Over);
-        !self.states.values().any(open) && (self.waiting.is_empty() || self.halt.is_some())
+        !self.states.values().any(open) && ((self.waiting.is_empty() && self.pausing.is_empty()) || self.halt.is_some())
     }
 
     /// How far they are.

@@ -321,35 +321,6 @@ fn a_stronger_layer_says_whether_it_is_a_secret() {
 }
 
 #[test]
-fn what_comes_later_is_refused_and_never_ignored() {
-    let text = "
-        [environments.local]
-        runner = 'host'
-        [environments.staging]
-        cluster = 'c'
-        service = 's'
-        [tasks.t]
-        command = ['a']
-        interactive = true
-        max-lifetime = '4h'
-        [tasks.shards]
-        command = ['a']
-        shards = 16
-        retry = { on = 'any', attempts = 2 }
-    ";
-    let later =
-        "{ on = 'any', attempts = 2 }: `retry` with `shards` is not supported yet | leave one of them out for now";
-    assert_eq!(refusals(text, &selection("shards", "staging")), [later]);
-    assert_eq!(refusals(text, &selection("t", "local")), [""; 0], "a terminal works everywhere");
-
-    let neutral = text
-        .replace("interactive = true", "interactive = false")
-        .replace("max-lifetime = '4h'", "")
-        .replace("attempts = 2", "attempts = 1");
-    assert_eq!(refusals(&neutral, &selection("shards", "staging")), [""; 0]);
-}
-
-#[test]
 fn a_flag_that_would_do_nothing_is_refused() {
     let all = |environment: &str| Selection {
         profile: flag("--profile", "p".to_owned()),

@@ -130,3 +130,39 @@ fn what_is_there_already_is_not_launched() {
     fleet.over(end(1, Outcome::Succeeded, 0));
     assert_eq!(launch(&mut fleet, NOW), [2]);
 }
+
+#[test]
+fn one_that_is_tried_again_leaves_its_place_and_comes_back_after_its_pause() {
+    let later = Duration::from_secs(5);
+    let mut fleet = fleet(3, 1, false);
+    assert_eq!(launch(&mut fleet, NOW), [0]);
+    fleet.stopped_for_now(0);
+    assert_eq!(launch(&mut fleet, NOW), [1]);
+    fleet.again(0, later);
+    assert_eq!(fleet.wake_at(), Some(later));
+    assert_eq!(fleet.counts().waiting, 2);
+    fleet.over(end(1, Outcome::Succeeded, 0));
+    // Its pause is not over.
+    assert_eq!(launch(&mut fleet, NOW), [2]);
+    fleet.over(end(2, Outcome::Succeeded, 0));
+    assert!(!fleet.is_over());
+    assert!(launch(&mut fleet, NOW).is_empty());
+    assert_eq!(launch(&mut fleet, later), [0]);
+    assert!(!fleet.over(end(0, Outcome::Succeeded, 0)));
+    assert!(fleet.is_over());
+    let (outcome, _, ends) = fleet.end();
+    assert_eq!((outcome, ends.failed.len(), ends.not_run.len()), (Outcome::Succeeded, 0, 0));
+}
+
+#[test]
+fn what_waits_for_an_attempt_when_all_is_halted_has_failed_and_was_run() {
+    let mut fleet = fleet(2, 2, false);
+    launch(&mut fleet, NOW);
+    // Never launched by ECS: its place is given back just so.
+    fleet.again(0, Duration::from_secs(5));
+    assert!(fleet.over(end(1, Outcome::Failed, 7)));
+    assert!(fleet.is_over() && fleet.wake_at().is_none());
+    assert!(!fleet.over(end(0, Outcome::NeverStarted, 125)));
+    let (_, exit_code, ends) = fleet.end();
+    assert_eq!((exit_code, ends.failed.len(), ends.not_run.len()), (7, 2, 0));
+}

@@ -220,6 +220,12 @@ impl Human {
                 };
                 self.line(if task_arn.is_some() { "Launched" } else { "Running" }, GOOD, &text, out);
             }
+            Event::Retrying { attempt, of, pause, last } => {
+                self.board.remove(shard.index);
+                let pause = Duration::try_from_secs_f64(*pause).ok().map(in_seconds).unwrap_or_default();
+                let text = format!("[{shard}] attempt {attempt} of {of} in {pause}; {}", attempt_end(last));
+                self.line("Retrying", WARN, &text, out);
+            }
             // Each change of each would be more than anybody reads.
             Event::Status { status, .. } => self.board.set(shard.index, status, now.elapsed),
             Event::Finished(ending) => {

@@ -402,3 +402,76 @@ fn one_of_a_run_has_to_be_named() {
     let _ = running.finish().code(125);
     assert!(fake.alive().is_empty());
 }
+
+fn with_retry(fake: &Fake, shards: u32, retry: &str) -> Test {
+    let task = format!(
+        "\n[tasks.backfill]\nimage = \"deployed\"\ncommand = [\"bin/backfill\"]\nshards = {shards}\nretry = {retry}\n"
+    );
+    project(fake).tasks(&format!("{TASKS}{task}"))
+}
+
+#[test]
+fn a_shard_that_loses_its_capacity_is_tried_again_and_the_others_go_on() {
+    let spot = || Life::prints(["half"]).hurried(10_000).loses_spot_after(7_500);
+    let fake = account().task_life(Life::prints(["whole"]).at_once()).next_life(spot());
+    let test = with_retry(&fake, 3, "{ on = \"spot\", attempts = 3 }");
+    let ran = test.run("run backfill -e staging --format json").code(0);
+    let mut started = shards(&fake);
+    started.sort_unstable();
+    let again: Vec<u32> = (0..3).filter(|it| started.iter().filter(|shard| *shard == it).count() == 2).collect();
+    let [again] = again[..] else { panic!("one of them twice: {started:?}") };
+    assert_eq!(started.len(), 4, "{}", fake.story());
+    // Never two at once, and each with a token of its own.
+    let attempts: Vec<Started> = fake.started().into_iter().filter(|it| shard(it) == again).collect();
+    let time = |it: &Started, name: &str| it.document[name].as_f64().expect("a time");
+    assert!(time(&attempts[0], "stoppedAt") <= time(&attempts[1], "createdAt"), "{}", fake.story());
+    assert_ne!(attempts[0].request["clientToken"], attempts[1].request["clientToken"]);
+    let events = ran.events();
+    let retrying: Vec<&Value> = events.iter().filter(|it| it["event"] == "retrying").collect();
+    assert_eq!(retrying.len(), 1);
+    assert_eq!((&retrying[0]["shard"], &retrying[0]["attempt"]), (&json!(again), &json!(2)));
+    let ends: Vec<&Value> = events.iter().filter(|it| it["event"] == "finished" && it["shard"] == again).collect();
+    assert_eq!(ends.len(), 1, "its end is told once");
+    let made = ends[0]["attempts"].as_array().expect("it tells all attempts");
+    let outcomes: Vec<&Value> = made.iter().map(|it| &it["outcome"]).collect();
+    assert_eq!(outcomes, ["stopped", "succeeded"]);
+    assert_eq!(last(&ran)["shards"]["outcomes"], json!({ "succeeded": 3 }));
+    let logged = events.iter().filter(|it| it["event"] == "log" && it["message"] == "whole").count();
+    assert_eq!(logged, 3, "each attempt's output is its own");
+}
+
+#[test]
+fn a_shard_that_fails_to_the_last_attempt_ends_the_others() {
+    let fake = account().task_life(Life::prints(["x"]).exits(7).at_once());
+    let test = with_retry(&fake, 2, "{ on = \"any\", attempts = 2 }\nparallel = 1");
+    let ran = test.run("run backfill -e staging").code(7);
+    // The place of one that waits for its next attempt is another one's meanwhile.
+    assert_eq!(shards(&fake)[..2], [0, 1], "{}", fake.story());
+    let text = ran.stderr_text();
+    assert!(text.contains("Retrying [0/2] attempt 2 of 2 in ") && text.contains("; exit code 7; "), "{text}");
+    assert!(text.contains("shard 0 has failed: no more are started"), "{text}");
+    assert!(text.contains("[0/2] exit code 7 ") && text.contains("[1/2] exit code 7 "), "{text}");
+    assert_eq!(fake.started().len(), shards(&fake).len());
+    assert!(fake.started().len() <= 4, "{}", fake.story());
+}
+
+#[test]
+fn a_signal_in_the_pause_of_a_shard_ends_it_as_its_last_attempt_ended() {
+    let test = on_the_host("echo up; exit 3", "shards = 2\nparallel = 2\nretry = { on = \"any\", attempts = 9 }\n");
+    let running = test.command(["run", "backfill"]).start();
+    running.wait_for_stderr("Retrying [1/2] attempt 4 of 9");
+    running.wait_for_stderr("Retrying [0/2] attempt 4 of 9");
+    running.signal(Signal::INT);
+    let ran = running.finish().code(130);
+    let _ = ran.stderr_has("of 2 shards: 2 failed\n").stderr_has("[1/2] exit code 3\n");
+}
+
+#[test]
+fn on_the_host_each_shard_is_tried_again_by_itself() {
+    let script = "echo \"$XTASK_SHARD\"; [ $XTASK_SHARD = 0 ] || [ -e tried ] || { : > tried; exit 5; }";
+    let test = on_the_host(script, "shards = 2\nparallel = 2\nretry = { on = \"any\", attempts = 2 }\n");
+    let ran = test.run("run backfill").code(0);
+    assert_eq!(lines(&ran), ["[0/2] 0", "[1/2] 1", "[1/2] 1"]);
+    let _ =
+        ran.stderr_has("Retrying [1/2] attempt 2 of 2 in 1s; exit code 5\n").stderr_has("of 2 shards: 2 succeeded\n");
+}

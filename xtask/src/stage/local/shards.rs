@@ -6,12 +6,17 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::{Run, docker, host};
 use crate::cx::Cx;
 use crate::error::{Error, Result, exit};
 use crate::event::Event;
-use crate::model::{Commit, Ending, Outcome, ResolvedTask, Shard, ShardEnd, Shards, ShardsEnd};
+use crate::model::{Commit, Ending, Outcome, ResolvedTask, Retry, Shard, ShardEnd, Shards, ShardsEnd};
+use crate::retry::Ended;
+use crate::shards::again::Again;
 use crate::shards::{Fleet, Halt};
+use crate::tools::random::random_bytes;
 use crate::tools::signals::{self, Relay, Signals};
 
 /// What all of them need to know.
@@ -25,6 +30,8 @@ pub struct Order<'a> {
     pub image: Option<&'a str>,
     /// How long each may take to end.
     pub grace: Duration,
+    /// Which ends are tried again, each shard by itself, and the first pause.
+    pub retry: (Option<Retry>, Duration),
 }
 
 struct Running<'a> {
@@ -43,17 +50,27 @@ pub async fn shards(
 ) -> Result<(Outcome, u8, ShardsEnd)> {
     let mut fleet = Fleet::new(shards.clone());
     let mut running: Vec<Running<'_>> = Vec::new();
+    let mut again = Again::new(order.retry.0, order.retry.1);
+    let begun = Instant::now();
     loop {
-        while let Some(index) = fleet.next(Duration::ZERO) {
+        while let Some(index) = fleet.next(begun.elapsed()) {
+            again.begins(index);
             let shard = Shard { index, of: shards.of };
             fleet.launched(index);
             fleet.status(index, true);
             running.push(start(cx, task, shard, order));
         }
+        if fleet.is_over() {
+            // No more attempts are wanted: the last ones are how these ended.
+            for (index, ending) in again.left() {
+                over(cx, &mut fleet, Shard { index, of: shards.of }, ending);
+            }
+        }
         cx.ui.emit(Event::Shards { of: shards.of, counts: fleet.counts() });
         if fleet.is_over() {
             return Ok(fleet.end());
         }
+        let next = fleet.wake_at();
         tokio::select! {
             biased;
             signal = signals.next() => {
@@ -68,15 +85,17 @@ pub async fn shards(
             (place, end) = any(&mut running) => {
                 let shard = running.remove(place).shard;
                 let ending = ending(end, order, fleet.halt());
-                let end = ShardEnd {
-                    shard: shard.index,
-                    outcome: ending.outcome,
-                    exit_code: ending.exit_code,
-                    task_arn: None,
-                    reason: ending.explanation.clone().filter(|_| ending.outcome != Outcome::Succeeded),
+                let ended = Ended::over(ending.outcome);
+                let jitter = f64::from(random_bytes::<1>()?[0]) / 255.0;
+                let ending = match again.ended(shard.index, ending, &ended, fleet.halt().is_none(), jitter) {
+                    Ok((pause, event)) => {
+                        cx.ui.for_shard(shard).emit(event);
+                        fleet.again(shard.index, begun.elapsed() + pause);
+                        continue;
+                    }
+                    Err(ending) => *ending,
                 };
-                cx.ui.for_shard(shard).emit(Event::Finished(Box::new(ending)));
-                if fleet.over(end) {
+                if over(cx, &mut fleet, shard, ending) {
                     let others = match running.len() {
                         0 => "",
                         _ => ", and those that run are stopped",
@@ -88,7 +107,28 @@ pub async fn shards(
                     }
                 }
             }
+            () = until(next.map(|it| begun + it)) => {}
         }
+    }
+}
+
+/// Tells the end of a shard. `true`: the others are not wanted any more.
+fn over(cx: &Cx, fleet: &mut Fleet, shard: Shard, ending: Ending) -> bool {
+    let end = ShardEnd {
+        shard: shard.index,
+        outcome: ending.outcome,
+        exit_code: ending.exit_code,
+        task_arn: None,
+        reason: ending.explanation.clone().filter(|_| ending.outcome != Outcome::Succeeded),
+    };
+    cx.ui.for_shard(shard).emit(Event::Finished(Box::new(ending)));
+    fleet.over(end)
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -82,7 +82,8 @@ impl Shared {
         *self.read_answered_at.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
-    pub async fn launch(self: Arc<Shared>, shard: u32, ui: Ui, mut signals: Signals) -> Answer {
+    /// `former`: the ECS tasks of the attempts before.
+    pub async fn launch(self: Arc<Shared>, shard: u32, ui: Ui, former: Vec<String>, mut signals: Signals) -> Answer {
         let order = Order {
             plan: &self.plan,
             definition: &self.definition,
@@ -90,7 +91,7 @@ impl Shared {
             stop_run: &self.stop_run,
             single: None,
             many: Some((shard, &self.gate)),
-            former: Vec::new(),
+            former,
         };
         let aws = self.launching.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let settled = Box::pin(launch::launch(&aws, &ui, order, &mut signals)).await;

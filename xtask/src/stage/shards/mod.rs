@@ -18,13 +18,16 @@ use tokio::task::JoinSet;
 use crate::aws::Aws;
 use crate::error::{Error, ErrorKind};
 use crate::follow::{self, Action, Fact, Finish, Follow, How, Target, Trouble};
-use crate::model::{EcsTask, Ending, OnInterrupt, Outcome, Plan, Shard, ShardEnd, Shards, ShardsEnd};
+use crate::model::{EcsTask, Ending, OnInterrupt, Outcome, Plan, Retry, Shard, ShardEnd, Shards, ShardsEnd};
+use crate::retry;
+use crate::shards::again::Again;
 use crate::shards::rate::Rate;
 use crate::shards::reads::Reads;
 use crate::shards::{Fleet, Halt};
 use crate::stage::follow::{Clock, fact_of_description, fact_of_read, trouble};
 use crate::stage::launch::Settled;
 use crate::stage::register::TaskDefinition;
+use crate::tools::random::random_bytes;
 use crate::tools::signals::{self, Relay, Signals};
 use crate::ui::Ui;
 use crate::verdict::{OurDoing, verdict};
@@ -75,6 +78,8 @@ pub struct Order {
     pub ending: Ending,
     /// Whether they are started and left alone.
     pub detach: bool,
+    /// Which ends are tried again; each shard by itself.
+    pub retry: Option<Retry>,
 }
 
 /// How it ended.
@@ -109,6 +114,8 @@ struct Follower {
     wake_at: Duration,
     /// That ECS says it is over was taken note of.
     is_over: bool,
+    /// Whether this process has started it; what it has not, it does not start again.
+    launched_here: bool,
 }
 
 struct Engine {
@@ -118,6 +125,7 @@ struct Engine {
     adopted: BTreeMap<u32, EcsTask>,
     ending: Ending,
     detach: bool,
+    again: Again,
     fleet: Fleet,
     followers: BTreeMap<u32, Follower>,
     launching: BTreeMap<u32, Relay>,
@@ -146,7 +154,7 @@ struct Engine {
 
 impl Engine {
     fn new(order: Order) -> Engine {
-        let Order { aws, ui, plan, definition, cluster, shards, adopted, stop_run, ending, detach } = order;
+        let Order { aws, ui, plan, definition, cluster, shards, adopted, stop_run, ending, detach, retry } = order;
         let clock = Clock::new(aws.speed);
         let mut fleet = Fleet::new(shards.clone());
         for (shard, _) in &adopted {
@@ -160,6 +168,7 @@ impl Engine {
             adopted: adopted.into_iter().collect(),
             ending,
             detach,
+            again: Again::new(retry, retry::FIRST_PAUSE),
             fleet,
             followers: BTreeMap::new(),
             launching: BTreeMap::new(),
@@ -215,6 +224,11 @@ impl Engine {
                 () = self.shared.clock.sleep_until(wake_at) => {}
             }
             self.wake();
+        }
+        // No more attempts are wanted: the last ones are how these ended.
+        for (shard, ending) in self.again.left() {
+            let reason = say::reason(&ending);
+            self.over(shard, ending, reason);
         }
         self.say.last_counts(self.fleet.counts());
         let (outcome, exit_code, shards) = self.fleet.end();
@@ -283,7 +297,8 @@ impl Engine {
         let (relay, signals) = Signals::relayed();
         self.launching.insert(shard, relay);
         let ui = self.ui.for_shard(Shard { index: shard, of: self.of });
-        self.calls.spawn(Arc::clone(&self.shared).launch(shard, ui, signals));
+        let former = self.again.begins(shard);
+        self.calls.spawn(Arc::clone(&self.shared).launch(shard, ui, former, signals));
     }
 
     fn describe(&mut self, now: Duration) {
@@ -445,8 +460,11 @@ impl Engine {
                     self.no_room = Some(why);
                 }
             }
-            // Nobody else's place is asked for.
-            Ok(Settled::Held(_) | Settled::Suffices(_)) => {}
+            // Nobody else's place is asked for; whoever gets here all the same has started nothing.
+            Ok(Settled::Held(task) | Settled::Suffices(task)) => {
+                let explanation = Some(format!("{} is in its place", task.arn));
+                self.over(shard, Ending { outcome: Outcome::AlreadyRunning, explanation, ..self.ending.clone() }, None);
+            }
             Err(error)
                 if error.started.is_none()
                     && self.fleet.halt() == Some(Halt::Failed)
@@ -470,8 +488,9 @@ impl Engine {
                 if error.started == Some(crate::error::Started::Perhaps) {
                     self.perhaps.push(shard);
                 }
+                let ended = retry::Ended { is_over: error.no_room, ..retry::Ended::over(ending.outcome) };
                 let reason = (!matches!(error.kind, ErrorKind::Interrupted(_))).then_some(message);
-                self.over(shard, ending, reason);
+                self.attempted(shard, ending, &ended, true, reason);
             }
         }
     }
@@ -489,8 +508,15 @@ impl Engine {
             of_many: true,
         });
         let begun = self.now();
-        let follower =
-            Follower { machine, arn: task.arn.into(), begun, read: None, wake_at: Duration::MAX, is_over: false };
+        let follower = Follower {
+            machine,
+            arn: task.arn.into(),
+            begun,
+            read: None,
+            wake_at: Duration::MAX,
+            is_over: false,
+            launched_here,
+        };
         self.followers.insert(shard, follower);
         self.fact(shard, signal.map_or(Fact::Tick, Fact::Signal));
         // Another one may have failed while RunTask was under way.
@@ -559,7 +585,11 @@ impl Engine {
         follower.is_over = true;
         let ours = follower.machine.ours().or_else(|| OurDoing::of_reason(task));
         let verdict = verdict(task, &self.shared.plan.container, ours);
-        if self.fleet.stopped(shard, verdict.outcome, verdict.exit_code) {
+        let ended = retry::Ended { outcome: verdict.outcome, stop_code: task.stop_code.clone(), ours, is_over: true };
+        let launched_here = follower.launched_here;
+        if self.may_go_on(launched_here) && self.again.goes_on(shard, &ended) {
+            self.fleet.stopped_for_now(shard);
+        } else if self.fleet.stopped(shard, verdict.outcome, verdict.exit_code) {
             self.stop_others(shard);
         }
     }
@@ -591,7 +621,33 @@ impl Engine {
         ending.timings.total = Some(self.shared.clock.real(Duration::from_secs_f64(total)).as_secs_f64());
         // What to do is the same for all, and said once.
         let reason = say::reason(&ending).map(|it| it.replace(&format!("; {by_hand}"), ""));
-        self.over(shard, ending, reason);
+        let ended = retry::Ended::of(&ending, finish);
+        self.attempted(shard, ending, &ended, follower.launched_here, reason);
+    }
+
+    /// Whether another attempt is wanted at all.
+    fn may_go_on(&self, launched_here: bool) -> bool {
+        launched_here && self.fleet.halt().is_none()
+    }
+
+    /// Takes down the end of an attempt: the shard is tried again after a pause, or it is over.
+    fn attempted(
+        &mut self,
+        shard: u32,
+        ending: Ending,
+        ended: &retry::Ended,
+        launched_here: bool,
+        reason: Option<String>,
+    ) {
+        let may = self.may_go_on(launched_here);
+        let jitter = random_bytes::<1>().map_or(0.5, |it| f64::from(it[0]) / 255.0);
+        match self.again.ended(shard, ending, ended, may, jitter) {
+            Ok((pause, event)) => {
+                self.say.event(shard, event);
+                self.fleet.again(shard, self.now() + pause);
+            }
+            Err(ending) => self.over(shard, *ending, reason),
+        }
     }
 
     fn over(&mut self, shard: u32, ending: Ending, reason: Option<String>) {

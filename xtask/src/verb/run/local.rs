@@ -68,6 +68,7 @@ impl Run<'_> {
             commit: commit.as_ref(),
             image: image.map(|it| it.reference.as_str()),
             grace: local::GRACE,
+            retry: (task.settings.retry.as_ref().map(|it| it.value), FIRST_PAUSE),
         };
         let (outcome, exit_code, ends) = local::shards::shards(&self.cx, task, shards, &order, signals).await?;
         let hint = self.hint_of_shards(&task.environment.value, &ends);

@@ -117,6 +117,7 @@ impl Run<'_> {
             stop_run: stop_run.clone(),
             ending: self.begun(ready, None),
             detach: self.flags.detach,
+            retry: task.settings.retry.as_ref().map(|it| it.value),
         };
         let ended = shards::run(order, signals).await;
         Ok(self.timed(self.end_of_shards(task.environment.value.as_str(), ready, &stop_run, ended)))
