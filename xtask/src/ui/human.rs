@@ -468,6 +468,10 @@ fn verb_of(outcome: Outcome) -> (&'static str, Style) {
 
 /// How it ended, in a few words.
 pub(super) fn verdict(ending: &Ending) -> String {
+    if ending.outcome == Outcome::Refused && !ending.tasks.is_empty() {
+        // Others of this run were started, and the code is theirs.
+        return format!("it was not started; exit code {}", ending.exit_code);
+    }
     outcome_in_words(ending.outcome, ending.exit_code)
 }
 

@@ -132,7 +132,7 @@ fn the_first_failure_ends_the_run_with_its_code() {
     let end = &text[text.rfind("     Refused ").expect("it says what did not run")..];
     assert_eq!(
         end,
-        "     Refused db-migrate in staging: nothing was started; exit code 3 after [seconds]
+        "     Refused db-migrate in staging: it was not started; exit code 3 after [seconds]
              `seed`, which comes first, ended as failed with exit code 3; not run: `reindex`, `db-migrate`
              db-backup   succeeded after [seconds]
              seed        exit code 3 after [seconds]
