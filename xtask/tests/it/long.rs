@@ -3,13 +3,11 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
 use crate::fake::life::Line;
 use crate::fake::random::Random;
 use crate::fake::record::Record;
 use crate::fake::{Fake, Fault, Life, Millis};
-use crate::inside;
+use crate::inside::{self, fleet};
 
 const MINUTE: Millis = 60_000;
 const HOUR: Millis = 60 * MINUTE;
@@ -27,25 +25,7 @@ command = ["bin/report"]
 
 /// An account with the service that the task derives from.
 fn staging() -> Fake {
-    Fake::in_memory()
-        .cluster("staging")
-        .task_definition(json!({
-            "family": "app",
-            "networkMode": "awsvpc",
-            "requiresCompatibilities": ["FARGATE"],
-            "cpu": "256",
-            "memory": "512",
-            "executionRoleArn": "arn:aws:iam::111122223333:role/execution",
-            "containerDefinitions": [{
-                "name": "web",
-                "image": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/acme/app:v1",
-                "logConfiguration": { "logDriver": "awslogs", "options": {
-                    "awslogs-group": "/ecs/app", "awslogs-region": "eu-west-1", "awslogs-stream-prefix": "app",
-                } },
-            }],
-        }))
-        .service("staging", json!({ "serviceName": "web", "taskDefinition": "app" }))
-        .pauses_at("RunTask")
+    fleet::staging(Fake::in_memory()).pauses_at("RunTask")
 }
 
 /// What a program of that many hours prints: now a burst, now a line now and then, now nothing for most of an hour; many lines at the same

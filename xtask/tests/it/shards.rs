@@ -449,7 +449,8 @@ fn a_shard_that_fails_to_the_last_attempt_ends_the_others() {
     assert_eq!(shards(&fake)[..2], [0, 1], "{}", fake.story());
     let text = ran.stderr_text();
     assert!(text.contains("Retrying [0/2] attempt 2 of 2 in ") && text.contains("; exit code 7; "), "{text}");
-    assert!(text.contains("shard 0 has failed: no more are started"), "{text}");
+    // Whichever of the two pauses is over first.
+    assert!((0..2).any(|it| text.contains(&format!("shard {it} has failed: no more are started"))), "{text}");
     assert!(text.contains("[0/2] exit code 7 ") && text.contains("[1/2] exit code 7 "), "{text}");
     assert_eq!(fake.started().len(), shards(&fake).len());
     assert!(fake.started().len() <= 4, "{}", fake.story());

@@ -263,7 +263,7 @@ fn never_is_told_from_not_yet() {
     );
     // Its `sleep` is no sleep: that is neither max-lifetime nor the command's success.
     for code in [0, 3] {
-        let ends = Life::prints(["usage: sleep"]).runs(300).exits(code);
+        let ends = Life::prints(["usage: sleep"]).runs(300).exits(code).agent_after(60_000);
         let said = format!("with exit code {code}, instead of waiting");
         never(ends, |it| it, &said);
     }

@@ -26,6 +26,8 @@ impl Redactions {
             (r#""run_id":"[^"]*""#, "\"run_id\":\"[run]\""),
             (r"\brun [0-9a-z]{12}\b", "run [run]"),
             (r"\b\d+\.\d+ ?s\b", "[seconds]"),
+            // What was measured can be whole seconds, too; a whole number elsewhere is a setting.
+            (r"\b(after|ran) \d+s\b", "$1 [seconds]"),
         ] {
             redactions.add(pattern, with);
         }
@@ -61,6 +63,7 @@ mod tests {
             ("acme/app:xtask-0123456789ab", "acme/app:xtask-[hash]"),
             ("2026-11-22T12:00:00.123Z", "[time]"),
             ("after 12.3s, timeout of 15m", "after [seconds], timeout of 15m"),
+            ("after 2s (ran 0s), in 4s", "after [seconds] (ran [seconds]), in 4s"),
             (r#"{"run":2.5,"run_id":"x1"}"#, r#"{"run":[seconds],"run_id":"[run]"}"#),
             ("app:12 in 111122223333", "app:12 in 111122223333"),
         ] {
