@@ -203,6 +203,12 @@ impl Github {
         }
     }
 
+    /// Shows what a shard wrote to its standard error, which is in the log also where stdout is not.
+    pub(super) fn complaints(&mut self, of: &Of, lines: &[String], out: &mut Output) {
+        self.guard(true, out);
+        self.human.complaints(of, lines, out);
+    }
+
     /// Shows an error, and annotates its places in tasks.toml.
     pub(super) fn error(&mut self, of: &Of, error: &Error, out: &mut Output) {
         let task = of.task();

@@ -88,6 +88,13 @@ impl Printer {
         }
     }
 
+    fn complaints(&mut self, of: &Of, lines: &[String], out: &mut Output) {
+        match self {
+            Printer::Github(github) => github.complaints(of, lines, out),
+            Printer::Human(human) | Printer::Json(_, human) => human.complaints(of, lines, out),
+        }
+    }
+
     fn error(&mut self, of: &Of, error: &Error, at: Moment, out: &mut Output) {
         match self {
             Printer::Human(human) => human.error(error, out),
@@ -289,7 +296,7 @@ impl Batch {
                 self.permits.extend(permit);
             }
             Message::Complaints { of, lines, permit } => {
-                printer.human().complaints(&of, &lines, out);
+                printer.complaints(&of, &lines, out);
                 self.permits.extend(permit);
             }
             Message::Error { of, error, at } => printer.error(&of, &error, at, out),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::error::Problem;
-use crate::model::{LogEnd, Source, Span};
+use crate::model::{LogEnd, Shard, Source, Span};
 use crate::ui::text::Paint;
 use crate::ui::{Of, samples};
 
@@ -63,6 +63,28 @@ fn a_captured_stdout_has_the_output_alone() {
     let out = show(&[launched, Event::Finished(Box::new(samples::ending(Outcome::Succeeded, 0)))]);
     assert_eq!(out.on_stdout(), "");
     assert!(out.on_stderr().contains("::stop-commands::T") && out.on_stderr().contains("\n::T"), "{}", out.on_stderr());
+}
+
+/// What a shard on this machine writes to its standard error is in the log, wherever stdout goes.
+#[test]
+fn no_command_is_taken_from_what_a_shard_complains() {
+    for captured in [false, true] {
+        let mut github = github(None);
+        github.files.captured = captured;
+        let mut out = Output::default();
+        let of = Of { shard: Some(Shard { index: 3, of: 8 }), ..Of::named("backfill") };
+        github.event(
+            &of,
+            &Event::Launched { task_arn: None, cluster: None, console_url: None },
+            samples::now(),
+            &mut out,
+        );
+        github.complaints(&of, &["##[error]no".to_owned()], &mut out);
+        github.end(&mut out);
+        let shown = out.on_both();
+        let at = |text: &str| shown.find(text).unwrap_or_else(|| panic!("`{text}` in {shown}"));
+        assert!(at("::stop-commands::T") < at("[3/8] ##[error]no\n") && at("[3/8] ") < at("\n::T"), "{shown}");
+    }
 }
 
 #[test]
