@@ -149,10 +149,11 @@ def seed(folder):
 def end_orphans(test):
     """Ends what tests of that process have left running: a broken guard may well be the one that ends it. Each has the test's folder in
     its environment. Where there is no /proc they stay."""
-    mark = f"/xtask-it-{test}-".encode()
+    marks = [f"/xtask-{it}-{test}-".encode() for it in ("it", "local")]
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
-            if mark in path.read_bytes():
+            environment = path.read_bytes()
+            if any(it in environment for it in marks):
                 os.kill(int(path.parent.name), signal.SIGKILL)
         except OSError:
             pass  # It is gone, or somebody else's.
