@@ -236,10 +236,7 @@ impl Report {
                 ratio >= aim,
             );
         }
-        self.table(
-            &["", "lines a second", "runs", "of the median page", "memory of the process, MB", "output"],
-            &rows,
-        );
+        self.table(&["", "lines a second", "runs", "of the median page", "memory of the process, MB", "output"], &rows);
         let resident = reads[0].resident;
         self.goal(
             &format!("Memory while following {count} lines"),
