@@ -103,10 +103,7 @@ fn visit(config: &Config, environment: &EnvironmentSpec, task: &TaskSpec, skip: 
             visit(config, environment, task, skip, names);
         }
     }
-    let name = &task.name.value;
-    if !names.contains(name) {
-        names.push(name.clone());
-    }
+    names.push(task.name.value.clone());
 }
 
 fn not_needed(name: &str, task: &str, needs: &[&str]) -> Problem {

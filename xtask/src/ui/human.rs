@@ -15,13 +15,24 @@ use crate::ui::output::Output;
 use crate::ui::render;
 use crate::ui::status::Status;
 use crate::ui::text::{self, BAD, FAINT, GOING, GOOD, Paint, WARN};
-use crate::ui::{Moment, Of, bars};
+use crate::ui::{Moment, Of, Size, bars};
 
 /// What stands below a verb's own text.
 const INDENT: &str = "             ";
 /// The lines of the plan that a normal run shows.
-const SUMMARY: [&str; 9] =
-    ["needs", "skipped", "account", "region", "cluster", "service", "container", "image", "command"];
+const SUMMARY: [&str; 11] = [
+    "needs",
+    "skipped",
+    "account",
+    "region",
+    "cluster",
+    "service",
+    "container",
+    "image",
+    "command",
+    "shards",
+    "parallel",
+];
 /// Longer values do not push everyone's origin to the right.
 const VALUE_COLUMNS: usize = 48;
 
@@ -209,11 +220,22 @@ impl Human {
         out.stdout_lines(&of.prefix(), lines.iter().map(|it| it.message.as_str()));
     }
 
+    /// Shows what a shard wrote to its standard error.
+    pub(super) fn complaints(&mut self, of: &Of, lines: &[String], out: &mut Output) {
+        self.make_room(out);
+        let prefix = of.prefix();
+        for line in lines {
+            out.stderr(&format!("{prefix}{line}\n"));
+        }
+    }
+
     /// What is told of a shard in its own way; `false`: as for a single ECS task.
     fn shard_event(&mut self, shard: Shard, event: &Event, now: Moment, out: &mut Output) -> bool {
         match event {
             Event::Launched { task_arn, .. } => {
-                self.board.set(shard.index, "PROVISIONING", now.elapsed);
+                // A process here runs at once.
+                let status = if task_arn.is_some() { "PROVISIONING" } else { "RUNNING" };
+                self.board.set(shard.index, status, now.elapsed);
                 let text = match task_arn {
                     Some(arn) => format!("[{shard}] {arn}"),
                     None => format!("[{shard}]"),
@@ -315,8 +337,8 @@ impl Human {
     }
 
     /// Draws what is due.
-    pub(super) fn tick(&mut self, now: Moment, width: &dyn Fn() -> usize, out: &mut Output) {
-        self.status.tick(now.elapsed, width, out);
+    pub(super) fn tick(&mut self, now: Moment, size: &dyn Fn() -> Size, out: &mut Output) {
+        self.status.tick(now.elapsed, size, out);
     }
 
     /// When there is something to draw.

@@ -45,7 +45,7 @@ const PART: usize = 1000;
 /// How long words on stderr wait for the output that belongs before them.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The columns of a terminal that does not say.
-const USUAL_WIDTH: usize = 80;
+const USUAL_SIZE: Size = Size { columns: 80, rows: 24 };
 
 /// What stdout is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -157,12 +157,12 @@ impl Ui {
             quiet: options.quiet,
             verbose: options.verbose,
             timings: options.timings,
-            columns: terminal.then(|| width_of(io::stderr())),
+            columns: terminal.then(|| size_of(io::stderr()).columns),
         };
         let streams = Streams {
             stdout: Box::new(stdout),
             stderr: Box::new(stderr),
-            width: Box::new(|| width_of(io::stderr())),
+            size: Box::new(|| size_of(io::stderr())),
             patience: PATIENCE,
             fate: Arc::default(),
             product: options.product,
@@ -259,6 +259,12 @@ impl Ui {
     pub async fn raw(&self, stream: Stream, bytes: Vec<u8>) {
         let permit = self.permit(bytes.len()).await;
         self.send(Message::Raw { stream, bytes, permit });
+    }
+
+    /// Writes lines that a shard wrote to its standard error to ours, with its number. Waits like [`Ui::log`].
+    pub async fn complaints(&self, lines: Vec<String>) {
+        let permit = self.permit(lines.iter().map(|it| it.len() + 64).sum()).await;
+        self.send(Message::Complaints { of: self.of.clone(), lines, permit });
     }
 
     async fn permit(&self, size: usize) -> Option<OwnedSemaphorePermit> {
@@ -362,17 +368,28 @@ fn size_of_line(event: &Event) -> usize {
     }
 }
 
-/// The columns of the terminal that a stream is.
-#[cfg(unix)]
-fn width_of(stream: impl std::os::fd::AsFd) -> usize {
-    let size = rustix::termios::tcgetwinsize(stream);
-    size.ok().map(|it| usize::from(it.ws_col)).filter(|it| *it > 0).unwrap_or(USUAL_WIDTH)
+/// How much a terminal shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    columns: usize,
+    rows: usize,
 }
 
-/// The columns of the terminal that a stream is.
+/// The size of the terminal that a stream is.
+#[cfg(unix)]
+fn size_of(stream: impl std::os::fd::AsFd) -> Size {
+    let size = rustix::termios::tcgetwinsize(stream).ok();
+    let or = |found: Option<u16>, usual| found.map(usize::from).filter(|it| *it > 0).unwrap_or(usual);
+    Size {
+        columns: or(size.map(|it| it.ws_col), USUAL_SIZE.columns),
+        rows: or(size.map(|it| it.ws_row), USUAL_SIZE.rows),
+    }
+}
+
+/// The size of the terminal that a stream is.
 #[cfg(not(unix))]
-fn width_of(_stream: impl io::Write) -> usize {
-    USUAL_WIDTH
+fn size_of(_stream: impl io::Write) -> Size {
+    USUAL_SIZE
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::follow::words;
+use crate::ui::Size;
 use crate::ui::board::{self, Row};
 use crate::ui::output::Output;
 use crate::ui::text::{self, GOING, Paint};
@@ -103,8 +104,8 @@ impl Status {
         self.shown.as_ref().map(|it| it.next)
     }
 
-    /// Draws or repeats what is due. `width` is asked for each time, because windows are resized.
-    pub(super) fn tick(&mut self, now: Duration, width: &dyn Fn() -> usize, out: &mut Output) {
+    /// Draws or repeats what is due. `size` is asked for each time, because windows are resized.
+    pub(super) fn tick(&mut self, now: Duration, size: &dyn Fn() -> Size, out: &mut Output) {
         let Some(shown) = &mut self.shown else { return };
         if now < shown.next {
             return;
@@ -123,14 +124,17 @@ impl Status {
         }
         // One column stays free: a line that fills the last one wraps on some terminals.
         let line = format!("      Status {} {elapsed}{detail}", shown.what);
-        let line = text::cut(&line, width().saturating_sub(1));
+        let Size { columns, rows: most } = size();
+        let line = text::cut(&line, columns.saturating_sub(1));
         let (verb, rest) = line.split_at_checked(12).unwrap_or(("", &line));
         let mut text = format!("{}{rest}", self.paint.paint(GOING, verb));
+        // What does not fit could not be erased. A line above stays in sight.
         let rows = shown.rows.as_deref().unwrap_or_default();
+        let rows = &rows[..rows.len().min(most.saturating_sub(2))];
         for row in rows {
             let line = format!("             {} {}", row.what, board::age(row, now));
             text.push('\n');
-            text.push_str(&text::cut(&line, width().saturating_sub(1)));
+            text.push_str(&text::cut(&line, columns.saturating_sub(1)));
         }
         let lines = 1 + rows.len();
         if self.drawn > 0 {
@@ -153,7 +157,7 @@ mod tests {
 
     fn tick(status: &mut Status, milliseconds: u64) -> String {
         let mut out = Output::default();
-        status.tick(at(milliseconds), &|| 40, &mut out);
+        status.tick(at(milliseconds), &|| Size { columns: 40, rows: 4 }, &mut out);
         out.on_stderr()
     }
 
@@ -218,13 +222,26 @@ mod tests {
     }
 
     #[test]
+    fn a_board_is_no_higher_than_the_terminal_and_is_erased_whole() {
+        let mut status = Status::new(true, Paint(false));
+        let row = |shard: u32| Row { what: format!("[{shard}/9] RUNNING"), since: at(0) };
+        status.set_board("3 running of 9 shards", (0..3).map(row).collect(), at(0));
+        let board = "\r\x1b[2K      Status 3 running of 9 shards 0s\n             [0/9] RUNNING 0s\n             [1/9] RUNNING 0s";
+        assert_eq!(tick(&mut status, 250), board);
+        let mut out = Output::default();
+        status.clear(&mut out);
+        assert_eq!(out.on_stderr(), format!("{ERASE}{ERASE_ABOVE}{ERASE_ABOVE}"));
+        assert_eq!(tick(&mut status, 260), board, "it comes back");
+    }
+
+    #[test]
     fn a_narrow_terminal_gets_what_fits() {
         let mut status = Status::new(true, Paint(true));
         status.set("RUNNING", None, at(0));
         for (width, expected) in [(13, "      Statu…"), (9, "      S…"), (3, " …"), (1, ""), (0, "")] {
             let mut out = Output::default();
             status.shown.as_mut().expect("it was set").next = Duration::ZERO;
-            status.tick(at(300), &|| width, &mut out);
+            status.tick(at(300), &|| Size { columns: width, rows: 24 }, &mut out);
             let text = out.on_stderr();
             let plain = anstream::adapter::strip_str(text.strip_prefix(ERASE).expect("it erases first")).to_string();
             assert_eq!(plain, expected, "{width}");

@@ -25,7 +25,7 @@ fn piped(options: UiOptions, looks: Looks, patience: Duration) -> (Ui, PipeReade
     let streams = Streams {
         stdout: Box::new(stdout),
         stderr: Box::new(stderr),
-        width: Box::new(|| 80),
+        size: Box::new(|| USUAL_SIZE),
         patience,
         fate: Arc::default(),
         product: false,
@@ -141,7 +141,7 @@ fn the_two_streams_keep_their_order_where_they_are_the_same() {
     let streams = Streams {
         stdout: Box::new(stdout),
         stderr: Box::new(stderr),
-        width: Box::new(|| 80),
+        size: Box::new(|| USUAL_SIZE),
         patience,
         fate: Arc::default(),
         product: false,
@@ -355,7 +355,7 @@ fn a_question_is_on_stderr_before_anything_is_read() {
 
 #[cfg(unix)]
 #[test]
-fn the_width_is_the_terminals() {
+fn the_size_is_the_terminals() {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     use rustix::termios::{Winsize, tcsetwinsize};
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal can be opened");
@@ -366,9 +366,9 @@ fn the_width_is_the_terminals() {
         .write(true)
         .open(std::ffi::OsStr::new(name.to_str().expect("it is text")))
         .expect("it can be opened");
-    assert_eq!(width_of(&terminal), USUAL_WIDTH, "a new one has no size");
-    tcsetwinsize(&controller, Winsize { ws_row: 24, ws_col: 123, ws_xpixel: 0, ws_ypixel: 0 })
+    assert_eq!(size_of(&terminal), USUAL_SIZE, "a new one has no size");
+    tcsetwinsize(&controller, Winsize { ws_row: 45, ws_col: 123, ws_xpixel: 0, ws_ypixel: 0 })
         .expect("it can be sized");
-    assert_eq!(width_of(&terminal), 123);
-    assert_eq!(width_of(io::pipe().expect("a pipe can be made").1), USUAL_WIDTH);
+    assert_eq!(size_of(&terminal), Size { columns: 123, rows: 45 });
+    assert_eq!(size_of(io::pipe().expect("a pipe can be made").1), USUAL_SIZE);
 }

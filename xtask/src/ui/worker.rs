@@ -21,7 +21,7 @@ use crate::ui::github::Github;
 use crate::ui::human::Human;
 use crate::ui::json::Json;
 use crate::ui::output::{Output, Piece};
-use crate::ui::{Moment, Of, Stream};
+use crate::ui::{Moment, Of, Size, Stream};
 
 /// Bytes that are collected before they are written, while there are more messages.
 const BATCH: usize = 256 * 1024;
@@ -40,6 +40,8 @@ pub(super) enum Message {
     Raw { stream: Stream, bytes: Vec<u8>, permit: Option<OwnedSemaphorePermit> },
     /// The same, as CloudWatch Logs has them.
     Lines { of: Of, container: String, lines: Vec<LogEvent>, at: Moment, permit: Option<OwnedSemaphorePermit> },
+    /// Lines that a shard wrote to its standard error. The permit as above.
+    Complaints { of: Of, lines: Vec<String>, permit: Option<OwnedSemaphorePermit> },
     /// Something failed.
     Error { of: Of, error: Box<Error>, at: Moment },
     /// A command's own result.
@@ -114,8 +116,8 @@ impl Printer {
 pub(super) struct Streams {
     pub(super) stdout: Box<dyn Write + Send>,
     pub(super) stderr: Box<dyn Write + Send>,
-    /// The columns of the terminal that stderr is.
-    pub(super) width: Box<dyn Fn() -> usize + Send>,
+    /// Of the terminal that stderr is.
+    pub(super) size: Box<dyn Fn() -> Size + Send>,
     /// How long stderr waits for what has to stand on stdout before it.
     pub(super) patience: Duration,
     /// What became of stdout, for whoever asks.
@@ -225,7 +227,7 @@ pub(super) fn start(printer: Printer, streams: Streams, begun: Instant) -> Way {
         stdout,
         progress,
         stderr: streams.stderr,
-        width: streams.width,
+        size: streams.size,
         patience: streams.patience,
         product: streams.product,
         stuck: false,
@@ -242,7 +244,7 @@ struct Worker {
     stdout: Sender<Chunk>,
     progress: Arc<Progress>,
     stderr: Box<dyn Write + Send>,
-    width: Box<dyn Fn() -> usize + Send>,
+    size: Box<dyn Fn() -> Size + Send>,
     patience: Duration,
     product: bool,
     /// stdout takes nothing at present: stderr does not wait for it.
@@ -284,6 +286,10 @@ impl Batch {
                     Stream::Out => out.stdout(&bytes),
                     Stream::Err => out.stderr_bytes(&bytes),
                 }
+                self.permits.extend(permit);
+            }
+            Message::Complaints { of, lines, permit } => {
+                printer.human().complaints(&of, &lines, out);
                 self.permits.extend(permit);
             }
             Message::Error { of, error, at } => printer.error(&of, &error, at, out),
@@ -346,7 +352,7 @@ impl Worker {
             match self.messages.try_recv() {
                 Ok(message) => batch.take(message, &mut self.printer),
                 Err(TryRecvError::Empty) => {
-                    self.printer.human().tick(Moment::now(self.begun), &self.width, &mut batch.out);
+                    self.printer.human().tick(Moment::now(self.begun), &self.size, &mut batch.out);
                     break;
                 }
                 Err(TryRecvError::Disconnected) => batch.last = true,

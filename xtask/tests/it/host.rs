@@ -205,6 +205,15 @@ fn the_timeout_ends_it_with_all_that_it_started() {
 }
 
 #[test]
+fn what_a_stopped_task_leaves_behind_is_killed() {
+    let stubborn = "(trap '' TERM; echo up; while :; do sleep 0.1; done) & echo $! > stubborn; wait";
+    let folder = script(stubborn, "timeout = \"2s\"");
+    let ran = folder.run(&["run", "t"]);
+    assert_eq!((ran.code, ran.out().as_str()), (Some(124), "up\n"), "{}", ran.err());
+    assert!(is_gone(&folder.read("stubborn")), "{}", ran.err());
+}
+
+#[test]
 fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
     let folder = script("echo up; sleep 1; echo end", "");
     let mut all = vec![env!("CARGO_BIN_EXE_xtask")];

@@ -1,5 +1,7 @@
 //! `needs`: several tasks of one run, through the built binary and the fake AWS, and as processes of this machine.
 
+use std::time::Duration;
+
 use rustix::process::Signal as Number;
 use serde_json::Value;
 
@@ -509,6 +511,26 @@ fn processes_run_in_order_too() {
     let folder = on_host("exit 7");
     let ran = folder.run(&["run", "db-migrate", "--skip", "seed"]);
     assert_eq!((ran.code, order(&folder).as_str()), (Some(0), "backup\nmigrate\n"));
+}
+
+/// Both were waiting when this process went on: the task's end, and a signal that no task was there to hear.
+#[test]
+fn a_signal_between_two_tasks_starts_no_other() {
+    let folder = on_host("echo here; until [ -e go ]; do sleep 0.05; done; : > gone");
+    let mut running = Running::start(folder.xtask(&["run", "db-migrate"]));
+    running.wait_for("here");
+    running.signal(Number::STOP);
+    std::fs::write(folder.path().join("go"), "").expect("it can be written");
+    while !folder.has("gone") {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    running.signal(Number::TERM);
+    running.signal(Number::CONT);
+    let ran = running.finish();
+    assert_eq!(ran.code, Some(143), "{}", ran.err());
+    assert_eq!(order(&folder), "backup\n");
+    assert!(ran.err().contains("not run: `db-migrate`"), "{}", ran.err());
 }
 
 #[test]

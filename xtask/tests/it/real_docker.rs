@@ -70,6 +70,16 @@ fn main() {
             }
             std::process::exit(7);
         }
+        // One of many: shard 2 fails when the others are there.
+        Some("shard") => {
+            let shard = std::env::var("XTASK_SHARD").unwrap();
+            println!("out {shard} of {}", std::env::var("XTASK_SHARDS").unwrap());
+            eprint!("err {shard}");
+            if arguments.get(2).is_some() {
+                std::thread::sleep(std::time::Duration::from_secs(if shard == "2" { 3 } else { 55 }));
+                std::process::exit(7);
+            }
+        }
         Some("sleep") => {
             println!("up");
             std::thread::sleep(std::time::Duration::from_secs(55));
@@ -365,6 +375,43 @@ fn a_signal_stops_the_container_although_it_has_no_handler() {
         assert!(start.elapsed() < Duration::from_secs(20));
         assert_eq!(left(), [""; 0]);
     }
+}
+
+#[test]
+fn shards_are_containers_side_by_side() {
+    if !engine() {
+        return;
+    }
+    let folder = probe(&["shard"], "shards = 5\nparallel = 3");
+    let ran = folder.run(&["run", "t"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err());
+    let mut lines: Vec<String> = ran.out().lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, (0..5).map(|it| format!("[{it}/5] out {it} of 5")).collect::<Vec<_>>());
+    for shard in 0..5 {
+        assert!(ran.err().contains(&format!("\n[{shard}/5] err {shard}\n")), "{}", ran.err());
+    }
+    assert_eq!(left(), [""; 0]);
+
+    // The first that fails ends the others, and none that was not started is.
+    let more = "shards = 5\nparallel = 3\ndocker-args = [\"--stop-signal\", \"SIGKILL\"]";
+    let folder = probe(&["shard", "long"], more);
+    let ran = folder.run(&["run", "t"]);
+    assert_eq!(ran.code, Some(7), "{}", ran.err());
+    assert!(ran.err().contains("of 5 shards: 1 failed, 2 not run, 2 stopped\n"), "{}", ran.err());
+    assert_eq!(left(), [""; 0]);
+
+    // A signal ends all of them.
+    let folder = probe(&["sleep"], more);
+    let mut running = Running::start(folder.xtask(&["run", "t"]));
+    for shard in 0..3 {
+        running.wait_for(&format!("[{shard}/5] up"));
+    }
+    running.signal(Signal::TERM);
+    let ran = running.finish();
+    assert_eq!(ran.code, Some(143), "{}", ran.err());
+    assert!(ran.err().contains("of 5 shards: 3 interrupted, 2 not run\n"), "{}", ran.err());
+    assert_eq!(left(), [""; 0]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::ecs::{TASKS, account, project};
 use crate::fake::{Fake, Fault, Life, Moment, OnSigterm, Started};
-use crate::harness::{Ran, Signal, Test};
+use crate::harness::{Ran, Signal, Terminal, Test, has_terminal};
 
 /// The team's tasks.toml with a task of so many shards, more than 4 at a time.
 fn with_shards(fake: &Fake, shards: u32, parallel: u32) -> Test {
@@ -230,6 +230,42 @@ fn a_signal_stops_all_of_them_and_a_second_leaves_them() {
 }
 
 #[test]
+fn a_stop_that_is_throttled_is_sent_again() {
+    let long = Life::counts_to(1).runs_forever().on_sigterm(OnSigterm::Exits(143, 1_000));
+    let fake = account().task_life(long).fault("StopTask", 2..=8, Fault::Throttle);
+    let test = with_shards(&fake, 4, 4);
+    let running = test.command(["run", "backfill", "-e", "staging"]).start();
+    for shard in 0..4 {
+        running.wait_for_stdout(&format!("[{shard}/4] 1\n"));
+    }
+    running.signal(Signal::TERM);
+    let ran = running.finish().code(143).stderr_has("of 4 shards: 4 interrupted\n");
+    assert!(fake.alive().is_empty(), "{}", ran.all());
+    assert_eq!(fake.count("StopTask"), 4 + 7, "{}", fake.story());
+}
+
+#[test]
+fn a_launch_that_nobody_waits_for_any_more_is_told() {
+    let fake = account().task_life(Life::counts_to(1).runs_forever()).fault("RunTask", 3.., Fault::NeverAnswerAfter);
+    let test = with_shards(&fake, 3, 3);
+    let running = test.command(["run", "backfill", "-e", "staging"]).start();
+    running.wait_for_stderr("Launched [");
+    running.wait_for_stdout("] 1\n");
+    running.signal(Signal::INT);
+    running.wait_for_stderr("SIGINT: ");
+    running.signal(Signal::INT);
+    let ran = running.finish().code(130);
+    let started = fake.started().iter().map(shard).collect::<BTreeSet<u32>>();
+    assert_eq!(started, (0..3).collect(), "ECS has started all of them");
+    let run = variable(&fake.started()[0], "XTASK_RUN_ID");
+    let line = "and `cargo xtask stop --run [run] -e staging` stops them";
+    let text = ran.stderr_text();
+    assert!(text.contains("RunTask was not answered for shards ") && text.contains(line), "{text}");
+    let _ = test.run(&format!("stop --run {run} -e staging")).code(0);
+    assert!(fake.alive().is_empty());
+}
+
+#[test]
 fn sighup_and_detach_leave_them() {
     for (key, signal, code) in [("", Signal::HUP, 129), ("on-interrupt = \"detach\"\n", Signal::INT, 130)] {
         let fake = account().task_life(Life::counts_to(1).runs_forever());
@@ -260,6 +296,14 @@ fn a_lost_answer_starts_no_second_ecs_task() {
     let ran = test.run("run backfill -e staging").code(0);
     each_once(&fake, 0..3);
     assert_eq!(lines(&ran), ["[0/3] x", "[1/3] x", "[2/3] x"], "{}", ran.all());
+    let fake = account().task_life(Life::prints(["x"])).fault("RunTask", 2.., Fault::DropAfter);
+    let ran = with_shards(&fake, 3, 3).run("run backfill -e staging --format json").code(0);
+    let launched = ran.events().into_iter().filter(|it| it["event"] == "launched");
+    let told: BTreeSet<(String, u64)> = launched
+        .map(|it| (it["task_arn"].as_str().expect("an ARN").to_owned(), it["shard"].as_u64().expect("a number")))
+        .collect();
+    let started = fake.started().iter().map(|it| (it.arn.clone(), u64::from(shard(it)))).collect();
+    assert_eq!(told, started, "{}", ran.all());
 }
 
 #[test]
@@ -353,6 +397,37 @@ fn on_the_host_shards_are_processes_one_after_the_other() {
     // A single one is a run like any other.
     let test = on_the_host("echo \"$XTASK_SHARD of $XTASK_SHARDS\"", "shards = 1\n");
     assert_eq!(test.run("run backfill").code(0).stdout_text(), "0 of 1\n");
+}
+
+/// Both streams have the number, and the table of those that run stands below what they print.
+#[test]
+fn on_the_host_both_streams_come_by_the_line_above_a_live_table() {
+    let script = "echo out; echo err >&2; printf 'no newline' >&2; while ! [ -e go ]; do /bin/sleep 0.1; done";
+    let test = on_the_host(script, "shards = 5\nparallel = 2\n");
+    if !has_terminal() {
+        return;
+    }
+    let running = test.command(["run", "backfill"]).terminal(Terminal::All).start();
+    running.wait_for_stderr("2 running, 3 waiting of 5 shards 1s");
+    running.wait_for_stderr("[1/5] RUNNING 1s");
+    test.write("go", "");
+    let ran = running.finish().code(0);
+    let lines: Vec<String> = ran.screen().lines().map(str::to_owned).collect();
+    for shard in 0..5 {
+        for said in ["out", "err", "no newline"] {
+            let line = format!("[{shard}/5] {said}");
+            assert_eq!(lines.iter().filter(|it| **it == line).count(), 1, "{line}\n{}", ran.screen());
+        }
+    }
+    assert!(!ran.screen().contains(" RUNNING"), "the table is gone:\n{}", ran.screen());
+    assert!(
+        ran.screen().contains("             shards    5\n             parallel  2 at a time\n"),
+        "{}",
+        ran.screen()
+    );
+
+    let ran = test.run("run backfill --format json").code(0);
+    let _ = ran.stderr_has("[0/5] err\n").stderr_has("[4/5] no newline\n");
 }
 
 #[test]

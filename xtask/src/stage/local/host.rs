@@ -40,16 +40,12 @@ pub async fn host(cx: &Cx, task: &ResolvedTask, run: &Run, signals: &mut Signals
     let cmd = cmd!(sh, "{program} {arguments...}").envs(variables(task, run));
     let io = Io {
         // Of many, none has a better right to it than another.
-        stdin: if (stdin_is_terminal && !attached) || run.shard.is_some_and(|it| it.of > 1) {
-            Stdio::null()
-        } else {
-            Stdio::inherit()
-        },
+        stdin: if (stdin_is_terminal && !attached) || run.is_one_of_many() { Stdio::null() } else { Stdio::inherit() },
         stdout: if run.json { Stdio::piped() } else { our_stdout()? },
-        stderr: Stdio::inherit(),
+        stderr: if run.is_one_of_many() { Stdio::piped() } else { Stdio::inherit() },
     };
 
-    launch(cx, signals).await?;
+    launch(cx, run, signals).await?;
     let _saved = attached.then(terminal::save);
     let since = Instant::now();
     let group = if attached { Group::Ours } else { Group::Own };
@@ -58,11 +54,25 @@ pub async fn host(cx: &Cx, task: &ResolvedTask, run: &Run, signals: &mut Signals
         lock.taken_along(id);
     }
 
-    let (over, when_over) = oneshot::channel();
-    let mut over = Some(over);
-    let mut log: Option<Pin<Box<dyn Future<Output = ()> + '_>>> = match process.stdout() {
-        Some(stdout) => Some(Box::pin(output::log(&cx.ui, "host", stdout, when_over))),
-        None => None,
+    let (out_over, when_out_over) = oneshot::channel();
+    let (err_over, when_err_over) = oneshot::channel();
+    let mut over = Some((out_over, err_over));
+    let (out, err) = (process.stdout(), process.stderr());
+    let mut log: Option<Pin<Box<dyn Future<Output = ()> + '_>>> = match (out, err) {
+        (None, None) => None,
+        (out, err) => Some(Box::pin(async move {
+            let stdout = async {
+                if let Some(out) = out {
+                    output::log(&cx.ui, "host", out, when_out_over).await;
+                }
+            };
+            let stderr = async {
+                if let Some(err) = err {
+                    output::complaints(&cx.ui, err, when_err_over).await;
+                }
+            };
+            tokio::join!(stdout, stderr);
+        })),
     };
     let watched = !attached && terminal::exists();
     let mut look = tokio::time::interval(LOOK);

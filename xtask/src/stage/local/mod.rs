@@ -1,7 +1,8 @@
 //! The host and docker runners: a task as a plain process of this machine, or in a container of its docker engine.
 //!
 //! Both keep the task's streams apart and exact to the byte: the child has ours, nothing is copied. With `--format json` its standard output
-//! becomes `log` events (container `host` or `docker`; bytes that are not UTF-8 become U+FFFD there), its standard error stays as it is.
+//! becomes `log` events (container `host` or `docker`; bytes that are not UTF-8 become U+FFFD there), its standard error stays as it is. Of shards, of
+//! which many run at once, both come through us by the line, with the shard's number.
 //!
 //! Both end a task the way ECS does: SIGTERM (docker: the image's stop signal), and SIGKILL after a grace of 30 seconds. A signal
 //! to us starts that, with the same signal on the host; a second one cuts the grace short.
@@ -47,6 +48,13 @@ pub struct Run {
     pub shard: Option<Shard>,
     /// See [`GRACE`].
     pub grace: Duration,
+}
+
+impl Run {
+    /// Whether others of the same task run beside it: then its lines carry its number, on both streams.
+    fn is_one_of_many(&self) -> bool {
+        self.shard.is_some_and(|it| it.of > 1)
+    }
 }
 
 /// Refuses what cannot run here, before anything is built or started: all of it in one go.
@@ -189,9 +197,12 @@ fn machine() -> Option<String> {
 }
 
 /// Tells that the task starts. Before it does, so that nothing of ours comes between what it writes. Where standard output takes
-/// nothing that may last, so a signal ends it.
-async fn launch(cx: &Cx, signals: &mut Signals) -> Result<()> {
+/// nothing that may last, so a signal ends it. What one of many writes comes through us.
+async fn launch(cx: &Cx, run: &Run, signals: &mut Signals) -> Result<()> {
     cx.ui.emit(Event::Launched { task_arn: None, cluster: None, console_url: None });
+    if run.is_one_of_many() {
+        return Ok(());
+    }
     tokio::select! {
         biased;
         () = cx.ui.sync() => Ok(()),

@@ -16,18 +16,33 @@ const SILENCE: Duration = Duration::from_secs(1);
 const BUFFER: usize = 64 * 1024;
 
 /// Emits every line of the stream as an event until it ends; `over` tells that the task has ended.
-pub async fn log(ui: &Ui, container: &str, mut stream: impl AsyncRead + Unpin, mut over: oneshot::Receiver<()>) {
+pub async fn log(ui: &Ui, container: &str, stream: impl AsyncRead + Unpin, over: oneshot::Receiver<()>) {
+    by_line(stream, over, async |lines| {
+        let timestamp = now();
+        let event = |message| Event::Log { message, timestamp, container: container.to_owned() };
+        ui.log(lines.into_iter().map(event).collect()).await;
+    })
+    .await;
+}
+
+/// Hands every line of a shard's standard error on to ours, with its number, until it ends; `over` as above.
+pub async fn complaints(ui: &Ui, stream: impl AsyncRead + Unpin, over: oneshot::Receiver<()>) {
+    by_line(stream, over, async |lines| ui.complaints(lines).await).await;
+}
+
+async fn by_line(
+    mut stream: impl AsyncRead + Unpin,
+    mut over: oneshot::Receiver<()>,
+    mut take: impl AsyncFnMut(Vec<String>),
+) {
     let mut lines = Lines::default();
     let mut buffer = vec![0; BUFFER];
     let mut ended = false;
     loop {
         let read = read(&mut stream, &mut buffer, &mut over, &mut ended).await;
         let found = if read == 0 { lines.finish().into_iter().collect() } else { lines.push(&buffer[..read]) };
-        let timestamp = now();
-        let event = |message| Event::Log { message, timestamp, container: container.to_owned() };
-        let events: Vec<_> = found.into_iter().map(event).collect();
-        if !events.is_empty() {
-            ui.log(events).await;
+        if !found.is_empty() {
+            take(found).await;
         }
         if read == 0 {
             return;

@@ -1,5 +1,5 @@
-//! A task's shards on this machine: processes or containers, so many at a time. Their output is read, because each line gets its shard's
-//! number; their standard error is ours, as it is.
+//! A task's shards on this machine: processes or containers, so many at a time. Both their streams come through us, because each line
+//! gets its shard's number.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::error::Problem;
 use crate::model::Timestamp;
+use crate::ui::USUAL_SIZE;
 use crate::ui::{Of, samples};
 
 const PLAIN: Looks = Looks {
@@ -23,7 +24,7 @@ fn shown(looks: Looks, events: &[Event]) -> Output {
     for (second, event) in (0..).zip(events) {
         let now = Moment { elapsed: Duration::from_secs(second), ..samples::now() };
         human.event(&Of::named("db-migrate"), event, now, &mut out);
-        human.tick(now, &|| 80, &mut out);
+        human.tick(now, &|| USUAL_SIZE, &mut out);
     }
     out
 }
@@ -107,7 +108,7 @@ fn whatever_comes_the_terminal_never_keeps_a_piece_of_the_status() {
         let mut out = Output::default();
         human.event(&Of::named("t"), &samples::status("RUNNING"), samples::now(), &mut out);
         let later = Moment { elapsed: samples::now().elapsed + Duration::from_secs(1), ..samples::now() };
-        human.tick(later, &|| 80, &mut out);
+        human.tick(later, &|| USUAL_SIZE, &mut out);
         let mut out = Output::default();
         print(&mut human, &mut out);
         assert!(out.on_both().starts_with("\r\x1b[2K"), "{name}: {:?}", out.on_both());
@@ -294,7 +295,7 @@ fn notes_are_for_v_and_long_waits_are_told() {
     human.note("hidden", &mut out);
     human.event(&Of::default(), &samples::launched(), Moment { elapsed: Duration::ZERO, ..samples::now() }, &mut out);
     let before = out.on_stderr();
-    human.tick(Moment { elapsed: Duration::from_secs(31), ..samples::now() }, &|| 80, &mut out);
+    human.tick(Moment { elapsed: Duration::from_secs(31), ..samples::now() }, &|| USUAL_SIZE, &mut out);
     assert_eq!(out.on_stderr(), format!("{before}      Status still waiting for ECS after 31s\n"));
     let mut out = Output::default();
     Human::new(Looks { verbose: true, ..PLAIN }).note("docker version", &mut out);
@@ -383,7 +384,7 @@ fn show(looks: Looks, events: &[(Of, Event)]) -> Output {
     for (second, (of, event)) in (0..).zip(events) {
         let now = Moment { elapsed: Duration::from_secs(second), ..samples::now() };
         human.event(of, event, now, &mut out);
-        human.tick(now, &|| 80, &mut out);
+        human.tick(now, &|| USUAL_SIZE, &mut out);
     }
     out
 }
@@ -416,7 +417,7 @@ warning: [1/3] slow
         human.event(of, event, Moment { elapsed: Duration::ZERO, ..samples::now() }, &mut out);
     }
     let mut late = Output::default();
-    human.tick(Moment { elapsed: Duration::from_secs(30), ..samples::now() }, &|| 80, &mut late);
+    human.tick(Moment { elapsed: Duration::from_secs(30), ..samples::now() }, &|| USUAL_SIZE, &mut late);
     assert_eq!(late.on_stderr(), "      Status 2 starting, 1 waiting of 3 shards after 30s\n");
 }
 

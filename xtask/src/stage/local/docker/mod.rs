@@ -398,7 +398,7 @@ async fn follow(
     };
     let interactive = terminal.stdin.then_some("--interactive");
     let start = cmd!(sh, "docker start --attach {interactive...} --detach-keys {DETACH_KEYS} {id}");
-    launch(cx, signals).await?;
+    launch(cx, run, signals).await?;
     let _saved = terminal.foreground.then(terminal::save);
     let since = Instant::now();
     let group = if terminal.foreground { Group::Ours } else { Group::Own };
@@ -424,6 +424,9 @@ async fn follow(
         };
         let stderr = async {
             if let Some(err) = err {
+                if run.is_one_of_many() {
+                    return output::complaints(&cx.ui, err, when_err_over).await;
+                }
                 output::copy(&cx.ui, Stream::Err, err, when_err_over).await;
             }
         };
