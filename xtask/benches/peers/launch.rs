@@ -54,7 +54,7 @@ pub fn without_build(tools: &Tools, runs: usize) -> Vec<Row> {
 }
 
 /// Both with everything cached, then with a file of the context changed before each run; and the most memory that a whole run of each
-/// has at once, everything cached, in MiB.
+/// has at once, everything cached, in MB.
 pub fn with_build(tools: &Tools, runs: usize) -> (Vec<Row>, Vec<Row>, [f64; 2]) {
     let folder = world::Folder::new("emulator");
     let emulator = world::Emulator::start(tools, folder.path());

@@ -19,7 +19,7 @@ pub struct Read {
     pub rates: Vec<f64>,
     /// The same of each page.
     pub page_rates: Vec<f64>,
-    /// The most resident memory of the process, in MiB.
+    /// The most resident memory of the process, in MB.
     pub resident: f64,
     /// Whether everything was there, in order.
     pub is_whole: bool,

@@ -148,21 +148,21 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The most so far that the process alone had resident, as the kernel counts it, in MiB. Ask before its end.
+    /// The most so far that the process alone had resident, as the kernel counts it, in MB. Ask before its end.
     pub fn resident(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
         let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:"));
         let kib = line.and_then(|it| it.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or(0.0);
-        kib / 1024.0
+        kib * 1.024 / 1000.0
     }
 
-    /// The most that it and everything below it had at once, pages that they share counted once, in MiB.
+    /// The most that it and everything below it had at once, pages that they share counted once, in MB.
     pub fn end(mut self) -> f64 {
         self.over.store(true, Ordering::SeqCst);
         if let Some(thread) = self.thread.take() {
             thread.join().expect("the watching thread does not panic");
         }
-        self.peak.load(Ordering::SeqCst) as f64 / 1024.0
+        self.peak.load(Ordering::SeqCst) as f64 * 1.024 / 1000.0
     }
 }
 

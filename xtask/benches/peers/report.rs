@@ -70,7 +70,7 @@ impl Report {
         self.first_output(cached);
         writeln!(
             self.tables,
-            "The most memory of a whole such run at once, everything below the process included: {ours:.0} MiB for xtask, {script:.0} MiB for the script.\n"
+            "The most memory of a whole such run at once, everything below the process included: {ours:.0} MB for xtask, {script:.0} MB for the script.\n"
         )
         .expect("a string takes it");
         let share = ours / script;
@@ -182,7 +182,7 @@ impl Report {
         let (ours, script) = (Spread::of(&memory[0]), Spread::of(&memory[1]));
         writeln!(
             self.tables,
-            "Memory of a whole run, everything below the process included and shared pages counted once: {ours} MiB for xtask, {script} MiB for the script, {:.1}×.\n",
+            "Memory of a whole run, everything below the process included and shared pages counted once: {ours} MB for xtask, {script} MB for the script, {:.1}×.\n",
             script.median / ours.median
         )
         .expect("a string takes it");
@@ -236,16 +236,12 @@ impl Report {
                 ratio >= aim,
             );
         }
-        self.table(
-            &["", "lines a second", "runs", "of the median page", "memory of the process, MiB", "output"],
-            &rows,
-        );
-        // As `ps` and `top` show it.
+        self.table(&["", "lines a second", "runs", "of the median page", "memory of the process, MB", "output"], &rows);
         let resident = reads[0].resident;
         self.goal(
             &format!("Memory while following {count} lines"),
             "under 40 MB",
-            format!("{resident:.0} MB"),
+            format!("{resident:.1} MB"),
             resident < 40.0,
         );
     }

@@ -124,7 +124,7 @@ fn lines(ran: &Ran) -> Vec<(u32, Instant)> {
     lines
 }
 
-/// The most memory that a whole run has at once, in MiB, of ours and the script's processes.
+/// The most memory that a whole run has at once, in MB, of ours and the script's processes.
 pub fn memory(tools: &Tools, runs: usize) -> [Vec<f64>; 2] {
     ["xtask", "script"].map(|name| {
         let one = |number: usize| {

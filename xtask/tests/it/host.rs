@@ -186,8 +186,10 @@ fn a_second_signal_kills_what_ignores_the_first() {
     running.signal(Signal::INT);
     std::thread::sleep(Duration::from_millis(300));
     assert!(running.child.try_wait().unwrap().is_none(), "the first is ignored");
+    let second = Instant::now();
     running.signal(Signal::INT);
     let ran = running.finish();
+    assert!(second.elapsed() < Duration::from_secs(20), "the grace is not waited for");
     assert_eq!(ran.code, Some(130));
     assert!(ran.err().contains("SIGKILL"), "{}", ran.err());
     assert!(is_gone(&folder.read("sleeper")));
