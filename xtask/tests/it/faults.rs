@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crate::ecs::{TASKS, account_on, content_tag, project, side_by_side};
 use crate::fake::state::sha256;
 use crate::fake::{ACCESS_KEY, Fake, Life, Moment};
-use crate::harness::{Docker, Ran, Signal, Terminal, has_terminal};
+use crate::harness::{Docker, Ran, Signal, Terminal, Test, has_terminal};
 
 /// What is on stdout at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,6 +177,18 @@ fn row(
     }
 }
 
+/// The credentials are in a file, which has new ones from this call of DescribeTasks on.
+pub fn renews_at(fake: &Fake, mut test: Test, call: u64) -> Test {
+    for variable in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
+        test = test.without_env(variable);
+    }
+    let file = test.home().join(".aws/credentials");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, keys(ACCESS_KEY)).unwrap();
+    fake.at_call("DescribeTasks", call, Moment::Arrived, move || std::fs::write(file, keys("AKIARENEWED")).unwrap());
+    test
+}
+
 /// Nine lines in eight seconds, and success.
 fn usual() -> Life {
     Life::counts_to(9).runs(8_000)
@@ -216,13 +228,7 @@ fn run(row: &Row, faulty: bool) -> Trace {
         test = test.docker((row.docker)());
     }
     if row.renews {
-        for variable in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
-            test = test.without_env(variable);
-        }
-        let file = test.home().join(".aws/credentials");
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(&file, keys(ACCESS_KEY)).unwrap();
-        fake.at_call("DescribeTasks", 6, Moment::Arrived, move || std::fs::write(file, keys("AKIARENEWED")).unwrap());
+        test = renews_at(&fake, test, 6);
     }
     let tasks = if faulty { (row.tasks)(TASKS) } else { TASKS.to_owned() };
     let single = if row.exclusive { "[tasks.db-migrate]\nexclusive = true" } else { "[tasks.db-migrate]" };

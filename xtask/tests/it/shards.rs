@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 
 use crate::ecs::{TASKS, account, project};
-use crate::fake::{Fake, Fault, Life, Moment, OnSigterm, Started};
+use crate::fake::{ACCESS_KEY, Fake, Fault, Life, Moment, OnSigterm, Started};
+use crate::faults::renews_at;
 use crate::harness::{Ran, Signal, Terminal, Test, has_terminal};
 
 /// The team's tasks.toml with a task of so many shards, more than 4 at a time.
@@ -320,6 +321,18 @@ fn throttling_slows_down_and_loses_nothing() {
     let text = ran.stderr_text();
     assert_eq!(text.matches("cannot start the ECS task: ThrottlingException").count(), 1, "{text}");
     assert!(!text.contains("cannot read the output"), "{text}");
+}
+
+#[test]
+fn credentials_that_expire_are_asked_for_again_at_their_source() {
+    let fake = account()
+        .task_life(Life::counts_to(9).runs(8_000))
+        .fault("DescribeTasks", 4.., Fault::ExpiredKey(ACCESS_KEY))
+        .fault("GetLogEvents", 6.., Fault::ExpiredKey(ACCESS_KEY));
+    let test = renews_at(&fake, with_shards(&fake, 3, 3), 6);
+    let ran = test.run("run backfill -e staging").code(0).stderr_has("renew the credentials");
+    each_once(&fake, 0..3);
+    assert_eq!(lines(&ran).len(), 27, "{}", ran.all());
 }
 
 #[test]

@@ -31,6 +31,8 @@ PAGE = ROOT / "docs/mutants.md"
 MATRIX = "faults::every_fault_leaves_what_its_row_says"
 # Longer than any row or test that ends; what takes longer hangs.
 LIMIT = 150
+# All of tests/it take longer than that.
+WHOLE_LIMIT = 900
 # Tests of tests/it that need other parts than the fake AWS, or know nothing of a run.
 SKIPPED = ["real_", "tidy", "readme", "ci_examples", "completion", "screens", "adopt", "faults", "mutants", "exclusive_proof"]
 
@@ -166,7 +168,7 @@ class Tests:
         self.programs = programs
         self.rows = []
 
-    def run(self, kind, arguments, mutant, more=None):
+    def run(self, kind, arguments, mutant, more=None, limit=LIMIT):
         """Gives exit code (None: it hangs) and output."""
         environment = os.environ | {"XTASK_MUTANT": mutant, "RUST_BACKTRACE": "0"} | (more or {})
         folder = ROOT / "target/mutants/tree/xtask"
@@ -176,7 +178,7 @@ class Tests:
                 stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
             )
             try:
-                code = process.wait(LIMIT)
+                code = process.wait(limit)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
@@ -204,9 +206,9 @@ class Tests:
             failed.append("the whole matrix (it hangs)" if code is None else "the run without a fault")
         return failed
 
-    def tests(self, kind, arguments, mutant):
+    def tests(self, kind, arguments, mutant, limit=LIMIT):
         """The tests that fail."""
-        code, output = self.run(kind, arguments, mutant)
+        code, output = self.run(kind, arguments, mutant, limit=limit)
         if code is None:
             return [f"{kind}: {' '.join(arguments)} (it hangs)"]
         if re.search(r"^running 0 tests", output, re.M):
@@ -228,7 +230,7 @@ class Tests:
         told = self.tests("lib", [], name) + self.matrix(name)
         if not told and "survives" not in mutant:
             skips = [it for skip in SKIPPED for it in ("--skip", skip)]
-            told = self.tests("it", skips, name)
+            told = self.tests("it", skips, name, WHOLE_LIMIT)
         return told, bool(told) == ("survives" not in mutant) and "survives" in mutant
 
 
