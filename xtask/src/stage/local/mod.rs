@@ -1,8 +1,8 @@
 //! The host and docker runners: a task as a plain process of this machine, or in a container of its docker engine.
 //!
-//! Both keep the task's streams apart and exact to the byte: the child has ours, nothing is copied. With `--format json` its standard output
-//! becomes `log` events (container `host` or `docker`; bytes that are not UTF-8 become U+FFFD there), its standard error stays as it is. Of shards, of
-//! which many run at once, both come through us by the line, with the shard's number.
+//! Both keep the task's streams apart and exact to the byte: the child has ours, nothing is copied. With `--format json` its standard
+//! output becomes `log` events (container `host` or `docker`; bytes that are not UTF-8 become U+FFFD there), its standard error stays
+//! as it is. Of shards, of which many run at once, both come through us by the line, with the shard's number.
 //!
 //! Both end a task the way ECS does: SIGTERM (docker: the image's stop signal), and SIGKILL after a grace of 30 seconds. A signal
 //! to us starts that, with the same signal on the host; a second one cuts the grace short.
