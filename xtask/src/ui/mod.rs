@@ -44,7 +44,7 @@ const UNWRITTEN: u32 = 512;
 const PART: usize = 1000;
 /// How long words on stderr wait for the output that belongs before them.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// The columns of a terminal that does not say.
+/// The size of a terminal that does not say.
 const USUAL_SIZE: Size = Size { columns: 80, rows: 24 };
 
 /// What stdout is for.

@@ -200,13 +200,15 @@ fn machine() -> Option<String> {
 /// nothing that may last, so a signal ends it. What one of many writes comes through us.
 async fn launch(cx: &Cx, run: &Run, signals: &mut Signals) -> Result<()> {
     cx.ui.emit(Event::Launched { task_arn: None, cluster: None, console_url: None });
-    if run.is_one_of_many() {
-        return Ok(());
-    }
+    let written = async {
+        if !run.is_one_of_many() {
+            cx.ui.sync().await;
+        }
+    };
     tokio::select! {
         biased;
-        () = cx.ui.sync() => Ok(()),
         signal = signals.next() => Err(not_started(signal)),
+        () = written => Ok(()),
     }
 }
 

@@ -154,18 +154,37 @@ fn the_plan_has_a_line_for_everything_that_is_known() {
     assert!(!text(&task).iter().any(|it| it.starts_with("image") || it.starts_with("memory")), "not the host's");
 }
 
+fn cx() -> Cx {
+    Cx {
+        root: std::env::temp_dir(),
+        sh: xshell::Shell::new().unwrap(),
+        ui: crate::ui::Ui::new(crate::ui::UiOptions { quiet: true, ..Default::default() }),
+        source: std::sync::Arc::new(crate::model::Source { path: String::new(), text: String::new() }),
+    }
+}
+
+/// Also one of many, whose turn comes when another one's end has halted them all.
+#[tokio::test]
+async fn a_signal_that_came_before_starts_nothing() {
+    let mut task = task(Runner::Host);
+    task.command = words(&["sh", "-c", "exit 9"]);
+    for shard in [None, Some(Shard { index: 1, of: 3 })] {
+        let (relay, mut signals) = Signals::relayed();
+        relay.send(signals::TERMINATE).unwrap();
+        let run = Run { json: true, shard, ..this_run() };
+        let error = host(&cx(), &task, &run, &mut signals).await.unwrap_err();
+        assert_eq!(error.exit_code(), 143);
+        assert!(error.to_string().contains("SIGTERM came before the task was started"), "{error}");
+    }
+}
+
 /// Only here, because the binary's grace is 30 seconds.
 #[tokio::test]
 async fn what_does_not_end_within_the_grace_is_killed() {
     let mut task = task(Runner::Host);
     task.command = words(&["sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"]);
     task.timeout = Some(Sourced::default(Duration::from_millis(200)));
-    let cx = Cx {
-        root: std::env::temp_dir(),
-        sh: xshell::Shell::new().unwrap(),
-        ui: crate::ui::Ui::new(crate::ui::UiOptions { quiet: true, ..Default::default() }),
-        source: std::sync::Arc::new(crate::model::Source { path: String::new(), text: String::new() }),
-    };
+    let cx = cx();
     let run = Run { grace: Duration::from_millis(300), ..this_run() };
     let begun = Instant::now();
     let ending = host(&cx, &task, &run, &mut Signals::deaf()).await.unwrap();
