@@ -391,7 +391,7 @@ fn the_same_run_id_is_the_same_run() {
 
 #[test]
 fn a_run_id_is_taken_while_other_work_runs_under_it() {
-    let fake = account().task_life(Life::counts_to(5).runs(150_000));
+    let fake = account().task_life(Life::counts_to(5).runs(3_000_000));
     let test = project(&fake);
     let started = crash(&fake, &test, &["--run-id", "one"]);
     for other in ["-- up", "--var A=1", "--start-another -- up"] {
@@ -404,7 +404,7 @@ fn a_run_id_is_taken_while_other_work_runs_under_it() {
     assert_eq!((fake.count("RunTask"), fake.alive()), (1, vec![started.arn]));
     let _ = test.run("run db-migrate -e staging --run-id two --detach -- up").code(0);
     // The same where at most one may run at a time.
-    let fake = account().task_life(Life::counts_to(5).runs(150_000));
+    let fake = account().task_life(Life::counts_to(5).runs(400_000));
     let test = project(&fake);
     test.write("tasks.toml", &TASKS.replace("[tasks.db-migrate]", "[tasks.db-migrate]\nexclusive = true"));
     let started = crash(&fake, &test, &["--run-id", "one"]);
