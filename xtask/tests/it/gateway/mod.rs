@@ -18,7 +18,7 @@ mod worker;
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -86,6 +86,8 @@ struct Started {
 pub struct Shared {
     pub net: Net,
     sessions: Mutex<HashMap<String, Started>>,
+    /// How many there ever were. An id is never given again: the end of its first session would take the second one away.
+    started: AtomicUsize,
     /// Data keys by their encrypted form, with the context.
     keys: Mutex<HashMap<Vec<u8>, KeyAndContext>>,
     seen: Mutex<Seen>,
@@ -139,7 +141,7 @@ impl Shared {
         runtime: &str,
         command: &str,
     ) -> (String, String, String) {
-        let number = Shared::lock(&self.sessions).len();
+        let number = self.started.fetch_add(1, Ordering::SeqCst);
         let id = format!("ecs-execute-command-{number:017}");
         let token = format!("planted-token-{number}-0");
         let words = pty::split(command);
@@ -219,6 +221,7 @@ impl Gateway {
         let shared = Arc::new(Shared {
             net,
             sessions: Mutex::default(),
+            started: AtomicUsize::new(0),
             keys: Mutex::default(),
             seen: Mutex::default(),
             closing: AtomicBool::new(false),
