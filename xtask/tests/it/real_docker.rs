@@ -401,6 +401,16 @@ fn shards_are_containers_side_by_side() {
     assert!(ran.err().contains("of 5 shards: 1 failed, 2 not run, 2 stopped\n"), "{}", ran.err());
     assert_eq!(left(), [""; 0]);
 
+    // The image is pulled before them, once: here, where it is nowhere, no shard asks for it.
+    let nowhere = "127.0.0.1:9/none:1";
+    let tasks = format!(
+        "default-environment = \"docker\"\n[environments.docker]\nrunner = \"docker\"\n[tasks.t]\nimage = \"{nowhere}\"\n{more}"
+    );
+    let ran = Folder::new(&tasks).run(&["run", "t"]);
+    assert_eq!((ran.code, ran.out().as_str()), (Some(125), ""), "{}", ran.err());
+    assert_eq!(ran.err().matches(&format!("pulling {nowhere}")).count(), 1, "{}", ran.err());
+    assert_eq!(ran.err().matches(&format!("cannot pull `{nowhere}`")).count(), 1, "{}", ran.err());
+
     // A signal ends all of them.
     let folder = probe(&["sleep"], more);
     let mut running = Running::start(folder.xtask(&["run", "t"]));

@@ -95,6 +95,9 @@ fn folder(of_locks: &Path) -> PathBuf {
     parent.join("xtask")
 }
 
+/// How often a lock is looked for that was removed, or made by another, between two calls of ours. Each holder does that once.
+const TURNS: usize = 1_000;
+
 fn lock_in(folder: &Path, place: &str, task: &ResolvedTask, run_id: &str, now: &str) -> Result<Locked> {
     let path = folder.join(place);
     let failed = |what: &str, error: &dyn std::fmt::Display| {
@@ -102,7 +105,7 @@ fn lock_in(folder: &Path, place: &str, task: &ResolvedTask, run_id: &str, now: &
             .hint(format!("exclusive tasks need `{}`, which every user can write to (mode 1777)", folder.display()))
     };
     make_folder(folder).map_err(|it| failed("make", &it))?;
-    loop {
+    for _ in 0..TURNS {
         let mut file = match open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
@@ -126,6 +129,7 @@ fn lock_in(folder: &Path, place: &str, task: &ResolvedTask, run_id: &str, now: &
         file.set_len(0).and_then(|()| file.write_all(text.as_bytes())).map_err(|it| failed("write", &it))?;
         return Ok(Locked::Ours(Lock { file, path }));
     }
+    Err(failed("take", &"it is removed and made again all the time"))
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {

@@ -48,6 +48,9 @@ pub async fn shards(
     order: &Order<'_>,
     signals: &mut Signals,
 ) -> Result<(Outcome, u8, ShardsEnd)> {
+    if let Some(image) = order.image {
+        docker::provide(cx, task, image, signals).await?;
+    }
     let mut fleet = Fleet::new(shards.clone());
     let mut running: Vec<Running<'_>> = Vec::new();
     let mut again = Again::new(order.retry.0, order.retry.1);

@@ -8,6 +8,8 @@
 //!
 //! docker's command line gives the output to us, not to our streams: it would die of a closed or full one, and take the container along.
 
+mod pull;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::{self, IsTerminal};
@@ -31,6 +33,8 @@ use crate::model::{Ending, Outcome, ResolvedTask};
 use crate::plan;
 use crate::tools::{self, Captured, Ended, Group, Io, Process, Signals, our_stdout, terminal};
 use crate::ui::Stream;
+
+pub use pull::provide;
 
 /// How much longer than the container's own grace docker may take to stop it, and how long it may take to kill, inspect or remove it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -275,8 +279,8 @@ async fn create(cx: &Cx, sh: &Shell, order: &mut Order, signals: &mut Signals) -
             }
             return Ok(id_of(&captured));
         }
-        if !pulled && is_missing_image(&complaint) {
-            pull(cx, sh, order, signals).await?;
+        if !pulled && pull::is_missing(&complaint) {
+            pull::pull(cx, sh, &order.image, order.platform.as_deref(), signals).await?;
             pulled = true;
         } else if let (Some(_), true) = (&order.cpus, complaint.contains("ange of CPUs")) {
             // The task's size is made for ECS; a smaller machine runs it slower.
@@ -328,24 +332,6 @@ async fn create_once(cx: &Cx, sh: &Shell, order: &Order, signals: &mut Signals) 
 
 fn id_of(created: &Captured) -> String {
     String::from_utf8_lossy(&created.stdout).trim().to_owned()
-}
-
-fn is_missing_image(complaint: &str) -> bool {
-    let complaint = complaint.to_lowercase();
-    complaint.contains("no such image") || complaint.contains("does not match the specified platform")
-}
-
-async fn pull(cx: &Cx, sh: &Shell, order: &Order, signals: &mut Signals) -> Result<()> {
-    let (image, platform) = (&order.image, order.platform.iter().flat_map(|it| ["--platform", it.as_str()]));
-    cx.ui.emit(Event::Status { status: "PENDING".to_owned(), detail: Some(format!("pulling {image}")) });
-    cx.ui.sync().await;
-    let done = tools::to_stderr(cmd!(sh, "docker pull {platform...} {image}"), signals).await?;
-    match done {
-        tools::Done { signal: Some(signal), .. } => Err(not_started(signal)),
-        done if done.ended.success() => Ok(()),
-        done => Err(Error::failed(format!("cannot pull `{image}`: docker pull failed with {}", done.ended))
-            .hint("check the reference, and that `docker login` was done for its registry")),
-    }
 }
 
 fn hint_of(complaint: &str) -> Option<&'static str> {

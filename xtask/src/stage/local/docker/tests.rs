@@ -114,6 +114,6 @@ fn a_missing_image_is_told_from_other_complaints() {
         ("Conflict. The container name \"/x\" is already in use", false),
         ("Cannot connect to the Docker daemon at unix:///nope. Is the docker daemon running?", false),
     ] {
-        assert_eq!(is_missing_image(complaint), missing, "{complaint}");
+        assert_eq!(pull::is_missing(complaint), missing, "{complaint}");
     }
 }
