@@ -345,6 +345,13 @@ impl Running<'_> {
         self.wait_for(stream, "stdout", text);
     }
 
+    /// Waits until this holds of all that stderr (or the terminal) said.
+    pub fn wait_until(&self, what: &str, holds: impl Fn(&str) -> bool) {
+        let stream = if self.master.is_some() { &self.screen } else { &self.stderr };
+        let found = stream.wait(self.deadline, |it| holds(&String::from_utf8_lossy(it)));
+        assert!(found, "stderr never said {what}:\n{}", self.so_far());
+    }
+
     fn wait_for(&self, stream: &Output, name: &str, text: &str) {
         let found = stream.wait(self.deadline, |it| String::from_utf8_lossy(it).contains(text));
         assert!(found, "{name} never said `{text}`:\n{}", self.so_far());
