@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -324,6 +325,14 @@ fn the_second_signal_does_not_wait_for_the_end() {
     running.wait_for_stderr("RUNNING");
     running.signal(Signal::INT);
     running.wait_for_stderr("stopping the ECS task");
+    // Before the answer to StopTask it would say that there is none; two looks later it has come.
+    let first = Instant::now();
+    let mut looks = None;
+    while looks.is_none_or(|it| fake.count("DescribeTasks") < it + 2) {
+        assert!(first.elapsed() < Duration::from_secs(20), "it does not look at the ECS task any more");
+        looks = looks.or_else(|| (fake.count("StopTask") > 0).then(|| fake.count("DescribeTasks")));
+        std::thread::sleep(Duration::from_millis(2));
+    }
     running.signal(Signal::INT);
     let ran = running.finish().code(130);
     assert!(left_behind(&fake, &ran).is_empty());

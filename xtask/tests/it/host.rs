@@ -184,7 +184,7 @@ fn a_second_signal_kills_what_ignores_the_first() {
     let mut running = Running::start(folder.xtask(&["run", "t"]));
     running.wait_for("up");
     running.signal(Signal::INT);
-    std::thread::sleep(Duration::from_millis(300));
+    running.wait_for_stderr("stopping the process");
     assert!(running.child.try_wait().unwrap().is_none(), "the first is ignored");
     let second = Instant::now();
     running.signal(Signal::INT);
@@ -250,6 +250,19 @@ fn cargos_variables_do_not_reach_it_and_the_users_do() {
 
 // -------------------------------------------------------------------------------------------------------------- exclusive
 
+/// Waits until a lock of this machine says this.
+fn wait_for_a_lock_with(text: &str) {
+    let start = Instant::now();
+    let says = |folder: &str| {
+        let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        files.map(|it| std::fs::read_to_string(it.path()).unwrap_or_default()).any(|it| it.contains(text))
+    };
+    while !says("/run/lock/xtask") && !says("/tmp/xtask") {
+        assert!(start.elapsed() < Duration::from_secs(20), "no lock says {text}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Up until the file `go` is there.
 const UNTIL_GO: &str = "echo $$ > task; echo up; while [ ! -e go ]; do sleep 0.02; done; echo end";
 
@@ -259,10 +272,10 @@ fn an_exclusive_task_whose_run_was_killed_keeps_its_place_until_it_ends() {
     let mut running = Running::start(folder.xtask(&["run", "t"]));
     running.wait_for("up");
     // The task can be quicker than the process that notes its group beside the lock.
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    let task = folder.read("task").trim().to_owned();
+    wait_for_a_lock_with(&format!("group {task}\n"));
     running.signal(Signal::KILL);
     running.child.wait().unwrap();
-    let task = folder.read("task").trim().to_owned();
     assert!(is_alive(&task), "nothing ends a task whose run was killed");
 
     let ran = folder.run(&["run", "t", "--format", "json"]);

@@ -116,6 +116,7 @@ pub struct Running {
     stdout: Receiver<Vec<u8>>,
     stderr: Receiver<Vec<u8>>,
     seen: Vec<u8>,
+    told: Vec<u8>,
 }
 
 impl Running {
@@ -123,17 +124,23 @@ impl Running {
         let mut child = command.spawn().unwrap();
         let stdout = listen(child.stdout.take().unwrap());
         let stderr = listen(child.stderr.take().unwrap());
-        Running { child, stdout, stderr, seen: Vec::new() }
+        Running { child, stdout, stderr, seen: Vec::new(), told: Vec::new() }
     }
 
     /// Waits until its standard output has this text.
     pub fn wait_for(&mut self, text: &str) {
         if !came(&self.stdout, &mut self.seen, text) {
             let _ = self.child.kill();
-            let stderr: Vec<u8> = self.stderr.iter().flatten().collect();
-            let (stdout, stderr) = (String::from_utf8_lossy(&self.seen), String::from_utf8_lossy(&stderr));
+            self.told.extend(self.stderr.iter().flatten());
+            let (stdout, stderr) = (String::from_utf8_lossy(&self.seen), String::from_utf8_lossy(&self.told));
             panic!("`{text}` never came, only: {stdout}\n--- stderr\n{stderr}");
         }
+    }
+
+    /// Waits until its standard error has this text.
+    pub fn wait_for_stderr(&mut self, text: &str) {
+        let came = came(&self.stderr, &mut self.told, text);
+        assert!(came, "`{text}` never came, only: {}", String::from_utf8_lossy(&self.told));
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -145,7 +152,9 @@ impl Running {
         let status = wait(&mut self.child);
         let mut stdout = std::mem::take(&mut self.seen);
         stdout.extend(rest(&self.stdout, "standard output"));
-        Ran { code: status, stdout, stderr: rest(&self.stderr, "standard error") }
+        let mut stderr = std::mem::take(&mut self.told);
+        stderr.extend(rest(&self.stderr, "standard error"));
+        Ran { code: status, stdout, stderr }
     }
 }
 

@@ -433,7 +433,7 @@ fn a_second_signal_kills_the_container_within_its_grace() {
     let mut running = Running::start(folder.xtask(&["run", "t"]));
     running.wait_for("up");
     running.signal(Signal::INT);
-    std::thread::sleep(Duration::from_millis(500));
+    running.wait_for_stderr("stopping the container");
     assert!(running.child.try_wait().unwrap().is_none());
     let start = Instant::now();
     running.signal(Signal::TERM);

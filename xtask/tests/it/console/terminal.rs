@@ -86,14 +86,13 @@ fn letters_of_all_kinds_go_both_ways() {
 #[test]
 fn control_keys_reach_the_remote_side() {
     on_each_network(0, |running, _| {
-        running.types("trap 'echo got-int' INT; sleep 100\r");
-        running.wait_for_stdout("sleep 100\r\n");
-        std::thread::sleep(Duration::from_millis(150));
+        // Whenever it comes after that word, the loop hears it.
+        running.types("sh -c 'trap \"echo got-int; exit\" INT; echo re''ady; while :; do sleep 0.05; done'\r");
+        running.wait_for_stdout("ready\r\n");
         running.types("\x03");
-        running.wait_for_stdout("got-int");
+        running.wait_for_stdout("got-int\r\n");
         running.types("cat; echo cat-$((40+2))\r");
         running.wait_for_stdout("cat-$((40+2))\r\n");
-        std::thread::sleep(Duration::from_millis(150));
         running.types("\x04");
         running.wait_for_stdout("cat-42");
     });
@@ -105,11 +104,12 @@ fn ctrl_z_stops_the_remote_job_and_not_us() {
         return;
     }
     on_each_network(0, |running, _| {
-        running.types("PS1='b> ' bash --norc --noprofile\r");
+        running.types("PS1='b''> ' bash --norc --noprofile\r");
         running.wait_for_stdout("b> ");
-        running.types("sleep 100\r");
-        running.wait_for_stdout("sleep 100\r\n");
-        std::thread::sleep(Duration::from_millis(150));
+        // What says so has the terminal, as bash leaves it to its job. It starts nothing: a shell whose child is stopped before its exec
+        // is not stopped itself.
+        running.types("sh -c 'echo re\"\"ady; read line'\r");
+        running.wait_for_stdout("ready\r\n");
         running.types("\x1a");
         running.wait_for_stdout("Stopped");
         running.types("kill -9 %1; sleep 0.3\r");
@@ -126,9 +126,8 @@ fn a_large_paste_arrives_whole() {
         let line = "0123456789abcdefghijklmnopqrstuvwxyz".repeat(2);
         let paste: String = (0..1370).map(|it| format!("{it:04} {line}\r")).collect();
         assert!(paste.len() > 100_000, "{}", paste.len());
-        running.types("stty -echo; cksum; echo done-$((40+2))\r");
-        running.wait_for_stdout("done-$((40+2))\r\n");
-        std::thread::sleep(Duration::from_millis(200));
+        running.types("stty -echo; echo re''ady; cksum; echo done-$((40+2))\r");
+        running.wait_for_stdout("ready\r\n");
         running.pastes(paste.as_bytes());
         running.types("\x04");
         let expected = cksum(paste.replace('\r', "\n").as_bytes());
@@ -178,14 +177,14 @@ fn less_and_vi_redraw() {
             running.wait_for_stdout("\x1b[?1049l");
         }
         if have("vi") {
-            running.types("vi -u NONE /tmp/xtask-console-test\r");
+            running.types("vi -n -u NONE /tmp/xtask-console-test; echo vi-$((40+2))\r");
             running.wait_for_stdout("~");
             std::thread::sleep(Duration::from_millis(300));
             running.types("ihello-from-vi\x1b");
             running.wait_for_stdout("hello-from-vi");
             std::thread::sleep(Duration::from_millis(250));
             running.types(":q!\r");
-            std::thread::sleep(Duration::from_millis(300));
+            running.wait_for_stdout("vi-42");
             running.types("echo back-$((40+2))\r");
             running.wait_for_stdout("back-42");
         }
