@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::fake::state::sha256;
 use crate::fake::{Fake, Fault, Life, Moment, OnSigterm};
-use crate::harness::{Docker, Ran, Says, Signal, Test};
+use crate::harness::{Docker, Ran, Says, Signal, Test, wait_until};
 
 /// A team's tasks.toml with one environment on the fake.
 pub const TASKS: &str = r#"
@@ -326,13 +325,9 @@ fn the_second_signal_does_not_wait_for_the_end() {
     running.signal(Signal::INT);
     running.wait_for_stderr("stopping the ECS task");
     // Before the answer to StopTask it would say that there is none; two looks later it has come.
-    let first = Instant::now();
-    let mut looks = None;
-    while looks.is_none_or(|it| fake.count("DescribeTasks") < it + 2) {
-        assert!(first.elapsed() < Duration::from_secs(20), "it does not look at the ECS task any more");
-        looks = looks.or_else(|| (fake.count("StopTask") > 0).then(|| fake.count("DescribeTasks")));
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    wait_until("it asks ECS to stop the ECS task", || fake.count("StopTask") > 0);
+    let looks = fake.count("DescribeTasks");
+    wait_until("it goes on looking at the ECS task", || fake.count("DescribeTasks") >= looks + 2);
     running.signal(Signal::INT);
     let ran = running.finish().code(130);
     assert!(left_behind(&fake, &ran).is_empty());

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::harness::wait_until;
 use crate::local::{Folder, OnTerminal, Ran, Running, is_alive, is_gone, is_stopped};
 
 /// A tasks.toml whose one task runs this script with sh.
@@ -252,15 +253,11 @@ fn cargos_variables_do_not_reach_it_and_the_users_do() {
 
 /// Waits until a lock of this machine says this.
 fn wait_for_a_lock_with(text: &str) {
-    let start = Instant::now();
     let says = |folder: &str| {
         let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
         files.map(|it| std::fs::read_to_string(it.path()).unwrap_or_default()).any(|it| it.contains(text))
     };
-    while !says("/run/lock/xtask") && !says("/tmp/xtask") {
-        assert!(start.elapsed() < Duration::from_secs(20), "no lock says {text}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until(&format!("a lock says {text}"), || says("/run/lock/xtask") || says("/tmp/xtask"));
 }
 
 /// Up until the file `go` is there.

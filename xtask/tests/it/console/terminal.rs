@@ -1,11 +1,11 @@
 //! What a person at a terminal sees and types: on a good network, on a bad one, and encrypted. Each test is one sentence of what a
 //! console must do, and runs on each of them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::World;
 use crate::gateway::Net;
-use crate::harness::{Child, Ran, Running, Signal, Terminal, Test, find_program, has_terminal};
+use crate::harness::{Child, Ran, Running, Signal, Terminal, Test, find_program, has_terminal, wait_until};
 
 /// The networks that everything must work on.
 fn networks() -> Vec<(&'static str, Net)> {
@@ -282,14 +282,6 @@ fn what_a_cut_program_left_switched_on_is_switched_off() {
     let ran = running.finish().code(143);
     let text = String::from_utf8_lossy(&ran.terminal).into_owned();
     assert!(text.contains("\x1b[?25h\x1b[?1049l\x1b[0m"), "{text:?}");
-}
-
-fn wait_until(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !holds() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// The checksum that `cksum` prints.

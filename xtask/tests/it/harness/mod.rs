@@ -36,7 +36,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use child::{Child, Command, Running, Signal, Terminal};
 pub use docker::{Call, Docker, Says};
@@ -47,6 +47,15 @@ use redact::Redactions;
 
 /// How long a run may take in real time.
 pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// Waits until something holds that nobody tells of.
+pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
 
 /// A folder that goes away with the test.
 #[derive(Debug)]

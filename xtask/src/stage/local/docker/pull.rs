@@ -10,7 +10,7 @@ use crate::model::ResolvedTask;
 use crate::tools::{self, Signals};
 
 /// Pulls the image where the engine has none of this name, before several containers ask for it at once: each would pull it by itself, over
-/// the others' progress. Any other trouble is left to the containers, who tell of it.
+/// the others' progress. What else docker complains of is left to the containers, which tell it.
 pub async fn provide(cx: &Cx, task: &ResolvedTask, image: &str, signals: &mut Signals) -> Result<()> {
     let (sh, format) = (&cx.sh, "{{.Id}}");
     let inspect = cmd!(sh, "docker image inspect --format {format} {image}");
