@@ -238,9 +238,9 @@ mod tests {
         fs::write(folder.join("precious"), "data").unwrap();
         std::os::unix::fs::symlink("precious", folder.join("a")).unwrap();
         fs::hard_link(folder.join("precious"), folder.join("b")).unwrap();
-        for place in ["a", "b"] {
+        for (place, failed) in [("a", "cannot open"), ("b", "cannot take")] {
             let error = lock_in(&folder, place, &task(Runner::Host), "r1", "now").unwrap_err();
-            assert!(error.to_string().contains("the lock of `db-migrate`"), "{error}");
+            assert!(error.to_string().contains(&format!("{failed} the lock of `db-migrate`")), "{error}");
         }
         assert_eq!(fs::read_to_string(folder.join("precious")).unwrap(), "data");
         fs::remove_dir_all(&folder).unwrap();
